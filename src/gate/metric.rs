@@ -1,0 +1,245 @@
+//! The catalogue of metrics that a gate can name.
+
+use crate::units::Dimension;
+use std::fmt;
+
+/// Which latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LatencyKind {
+    /// Intended start to last byte.
+    Response,
+    /// Actual send to last byte.
+    Service,
+    /// Intended start to first byte.
+    Ttfb,
+}
+
+impl LatencyKind {
+    /// All of them, in the order in which reports show them.
+    pub const ALL: [Self; 3] = [Self::Response, Self::Service, Self::Ttfb];
+
+    /// The name in gates, records and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Response => "response",
+            Self::Service => "service",
+            Self::Ttfb => "ttfb",
+        }
+    }
+
+    /// What it measures, in a few words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Response => "response time: intended start to last byte",
+            Self::Service => "service time: actual send to last byte",
+            Self::Ttfb => "time to first byte, from the intended start",
+        }
+    }
+}
+
+/// A percentile such as p99 or p99.9.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Percentile {
+    percent: f64,
+}
+
+impl Percentile {
+    /// A percentile of `percent`, which must lie above 0 and below 100.
+    pub fn new(percent: f64) -> Option<Self> {
+        (percent > 0.0 && percent < 100.0).then_some(Self { percent })
+    }
+
+    /// As a share: 0.99 for p99.
+    pub fn quantile(self) -> f64 {
+        self.percent / 100.0
+    }
+
+    /// The share of requests that may lie above it: 0.01 for p99.
+    pub fn allowed_share(self) -> f64 {
+        // 100 - 99.9 is 0.0999…9; the rounding takes the noise of the subtraction away.
+        ((100.0 - self.percent) * 1e9).round() / 1e11
+    }
+}
+
+impl fmt::Display for Percentile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "p{}", self.percent)
+    }
+}
+
+/// How a series is reduced to the one value that a gate looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    /// The time-weighted mean over the measured window.
+    Mean,
+    /// The largest value in the measured window.
+    Maximum,
+    /// The smallest value in the measured window.
+    Minimum,
+}
+
+impl Statistic {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mean => "mean",
+            Self::Maximum => "maximum",
+            Self::Minimum => "minimum",
+        }
+    }
+}
+
+/// A metric that is sampled beside the load.
+#[derive(Debug, PartialEq)]
+pub struct TelemetryMetric {
+    /// The name in gates, series and reports.
+    pub name: &'static str,
+    /// The dimension of its values.
+    pub dimension: Dimension,
+    /// How a gate reduces it.
+    pub statistic: Statistic,
+    /// What it is, in a few words.
+    pub describe: &'static str,
+}
+
+impl TelemetryMetric {
+    /// Looks a metric up by its name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        TELEMETRY.iter().find(|metric| metric.name == name)
+    }
+
+    /// The whole catalogue.
+    pub fn all() -> &'static [Self] {
+        TELEMETRY
+    }
+}
+
+const TELEMETRY: &[TelemetryMetric] = &[
+    TelemetryMetric {
+        name: "gpu.utilization",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "share of time in which at least one kernel ran on the GPU",
+    },
+    TelemetryMetric {
+        name: "gpu.memory",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Maximum,
+        describe: "GPU memory in use, as a share of all of it",
+    },
+    TelemetryMetric {
+        name: "gpu.memory.used",
+        dimension: Dimension::Bytes,
+        statistic: Statistic::Maximum,
+        describe: "GPU memory in use",
+    },
+    TelemetryMetric {
+        name: "gpu.power",
+        dimension: Dimension::Power,
+        statistic: Statistic::Mean,
+        describe: "power drawn by the GPU board",
+    },
+    TelemetryMetric {
+        name: "gpu.temperature",
+        dimension: Dimension::Temperature,
+        statistic: Statistic::Maximum,
+        describe: "GPU core temperature",
+    },
+    TelemetryMetric {
+        name: "gpu.throttled",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "share of time in which the GPU was held back by power, heat or hardware",
+    },
+    TelemetryMetric {
+        name: "host.cpu",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "CPU time in use on the generator's host, over all cores",
+    },
+    TelemetryMetric {
+        name: "host.memory",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Maximum,
+        describe: "memory in use on the generator's host",
+    },
+    TelemetryMetric {
+        name: "host.disk.free",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Minimum,
+        describe: "free space on the disk that takes the results",
+    },
+    TelemetryMetric {
+        name: "target.cpu",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "CPU time of the target's processes; 100 % is one core",
+    },
+    TelemetryMetric {
+        name: "target.memory",
+        dimension: Dimension::Bytes,
+        statistic: Statistic::Maximum,
+        describe: "resident memory of the target's processes",
+    },
+];
+
+/// What a gate looks at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Metric {
+    /// A percentile of a latency.
+    Latency {
+        /// Which latency.
+        kind: LatencyKind,
+        /// Which percentile.
+        percentile: Percentile,
+    },
+    /// The share of requests that did not succeed.
+    ErrorRate,
+    /// Successful requests per second.
+    Throughput,
+    /// A sampled series.
+    Telemetry(&'static TelemetryMetric),
+}
+
+impl Metric {
+    /// The dimension that a limit on this metric must have.
+    pub fn dimension(self) -> Dimension {
+        match self {
+            Self::Latency { .. } => Dimension::Time,
+            Self::ErrorRate => Dimension::Ratio,
+            Self::Throughput => Dimension::PerSecond,
+            Self::Telemetry(metric) => metric.dimension,
+        }
+    }
+
+    /// What the metric is, in a few words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Latency { kind, .. } => kind.describe(),
+            Self::ErrorRate => "share of requests that failed, timed out or never ended",
+            Self::Throughput => "successful requests per second",
+            Self::Telemetry(metric) => metric.describe,
+        }
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latency { kind, percentile } => write!(f, "{}.{percentile}", kind.as_str()),
+            Self::ErrorRate => f.write_str("error_rate"),
+            Self::Throughput => f.write_str("throughput"),
+            Self::Telemetry(metric) => f.write_str(metric.name),
+        }
+    }
+}
+
+/// The names of all metrics, with `p99` standing for any percentile.
+pub fn metric_names() -> Vec<String> {
+    LatencyKind::ALL
+        .iter()
+        .map(|kind| format!("{}.p99", kind.as_str()))
+        .chain(["error_rate".to_owned(), "throughput".to_owned()])
+        .chain(TELEMETRY.iter().map(|metric| metric.name.to_owned()))
+        .collect()
+}

@@ -1,0 +1,11 @@
+//! `bench`: the performance gate that a GPU inference service must pass before a release.
+//!
+//! Data flows one way: scenario file → Scenario → Plan → engine, telemetry → journal → RunRecord →
+//! verdict → reports. `docs/ARCHITECTURE.md` describes each module and what it must never do;
+//! `tests/it/layers.rs` holds the code to it.
+
+pub mod diag;
+pub mod gate;
+pub mod scenario;
+pub mod stats;
+pub mod units;

@@ -1,0 +1,2 @@
+//! The `bench` program: everything is in the library.
+fn main() {}

@@ -1,0 +1,209 @@
+//! The scenario file: TOML text in, a [`Scenario`] and every fault out.
+//!
+//! Pure: environment variables and secret files come in through [`Lookup`]; data files are named
+//! here and read elsewhere.
+
+mod decode;
+mod expand;
+mod json;
+mod parse;
+mod phase;
+mod reference;
+mod request;
+mod target;
+mod template;
+
+pub use decode::Located;
+pub use expand::{Lookup, Text};
+pub use json::JsonTemplate;
+pub use parse::parse;
+pub use reference::{Delay, ReferenceOptions, Stall};
+pub use template::{Part, Template};
+
+use crate::diag::SourceText;
+use crate::gate::Gate;
+use std::ops::Range;
+use std::time::Duration;
+
+/// A scenario file, read.
+///
+/// Where the file had faults, the parts that could not be read are left out, so that later passes
+/// can look for faults of their own in the rest.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The file as it was read.
+    pub source: SourceText,
+    /// Bytes of the file that hold a literal secret and must be blanked before it is stored.
+    pub literal_secrets: Vec<Range<usize>>,
+    /// The name of the scenario.
+    pub name: String,
+    /// The service under test.
+    pub target: Target,
+    /// The requests in the order of the file.
+    pub requests: Vec<Request>,
+    /// The names of all requests, also of those that could not be read.
+    pub request_names: Vec<String>,
+    /// The phases in the order of the file.
+    pub phases: Vec<Phase>,
+    /// Gates on the whole run.
+    pub gates: Vec<ScenarioGate>,
+    /// What is sampled beside the load.
+    pub telemetry: Telemetry,
+}
+
+/// The service under test.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its base URL, or `reference`.
+    pub url: Text,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Headers of every request.
+    pub headers: Vec<Header>,
+    /// How the reference API is set up, if it is the target.
+    pub reference: ReferenceOptions,
+}
+
+/// One HTTP header.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// The name, in lower case.
+    pub name: Located<String>,
+    /// The value.
+    pub value: Template,
+    /// Parts of the value that must never be shown.
+    pub secrets: Vec<String>,
+}
+
+/// One named request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its name.
+    pub name: Located<String>,
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query, joined to the target's URL.
+    pub path: Template,
+    /// Headers beside those of the target.
+    pub headers: Vec<Header>,
+    /// What is sent.
+    pub body: Body,
+    /// The data file that `{{data.…}}` draws from.
+    pub data: Option<Data>,
+    /// How often it is chosen, relative to the others of its phase.
+    pub weight: u32,
+    /// What counts as success.
+    pub expect: Expect,
+    /// Parts of path and body that must never be shown.
+    pub secrets: Vec<String>,
+}
+
+/// The body of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// None.
+    Empty,
+    /// JSON.
+    Json(JsonTemplate),
+    /// Any other text.
+    Text(Template),
+}
+
+/// A data file and how it is drawn from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Data {
+    /// The file, relative to the folder of the scenario.
+    pub file: Located<String>,
+    /// In which order rows are taken.
+    pub order: DataOrder,
+}
+
+/// In which order the rows of a data file are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataOrder {
+    /// From the first to the last, then again.
+    Sequential,
+    /// Each request draws a row at random, from the run's seed.
+    Random,
+}
+
+/// What counts as success.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    /// The statuses that are right; empty for any 2xx.
+    pub status: Vec<u16>,
+    /// JSON pointers into the body, and what stands there.
+    pub json: Vec<JsonExpectation>,
+    /// Texts that the body must contain.
+    pub body: Vec<Template>,
+}
+
+/// One condition on a JSON body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JsonExpectation {
+    /// A JSON pointer (RFC 6901).
+    pub pointer: String,
+    /// The value that must stand there.
+    pub value: JsonTemplate,
+    /// Where the condition stands in the scenario.
+    pub span: Range<usize>,
+}
+
+/// A stretch of load.
+#[derive(Clone, Debug)]
+pub struct Phase {
+    /// Its name.
+    pub name: Located<String>,
+    /// How many requests are kept in flight.
+    pub concurrency: u32,
+    /// How long at the start nothing is measured.
+    pub warmup: Duration,
+    /// When it ends.
+    pub length: Located<Length>,
+    /// How long requests in flight at the end may still take; `None` for the target's timeout.
+    pub drain: Option<Duration>,
+    /// The requests it runs, as indexes into [`Scenario::request_names`]; `None` for all.
+    pub requests: Option<Vec<usize>>,
+    /// Its gates.
+    pub gates: Vec<ScenarioGate>,
+}
+
+/// When the measured part of a phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// After this long.
+    Duration(Duration),
+    /// After this many requests.
+    Count(u64),
+}
+
+/// A gate as it stands in the scenario.
+#[derive(Clone, Debug)]
+pub struct ScenarioGate {
+    /// As the user wrote it.
+    pub text: String,
+    /// What it means.
+    pub gate: Gate,
+    /// Where it stands.
+    pub span: Range<usize>,
+}
+
+/// What is sampled beside the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Where GPU series come from.
+    pub gpu: GpuSource,
+    /// The distance between two samples of a GPU.
+    pub gpu_interval: Duration,
+}
+
+/// Where GPU series come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GpuSource {
+    /// NVML where the target is on this host and a driver is there.
+    Auto,
+    /// NVML of this host, wherever the target is; optionally from this library file.
+    Nvml(Option<String>),
+    /// Nowhere.
+    None,
+}

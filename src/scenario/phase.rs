@@ -1,0 +1,165 @@
+//! Reads `[[phase]]` and the gates.
+
+use super::decode::{Context, Located, Table};
+use super::expand::Text;
+use super::parse::{is_name, name_error};
+use super::target::positive;
+use super::{Length, Phase, ScenarioGate};
+use crate::diag::{Code, nearest};
+use crate::gate;
+use std::time::Duration;
+
+pub(super) fn read_phases(
+    cx: &mut Context<'_>,
+    root: &mut Table<'_>,
+    request_names: &[String],
+) -> Vec<Phase> {
+    let tables = root.array_of_tables(cx, "phase");
+    let mut phases: Vec<Phase> = Vec::new();
+    for table in tables {
+        if let Some(phase) = read_phase(cx, table, request_names) {
+            if phases
+                .iter()
+                .any(|other| other.name.value == phase.name.value)
+            {
+                cx.error(
+                    Code::Conflict,
+                    phase.name.span.clone(),
+                    format!("there are two phases named `{}`", phase.name.value),
+                    "gates and reports refer to phases by name",
+                );
+            }
+            phases.push(phase);
+        }
+    }
+    if phases.is_empty() && root.has("phase") && !cx.diagnostics.has_errors() {
+        cx.error(
+            Code::MissingKey,
+            root.key_span("phase"),
+            "the scenario has no phase",
+            "add [[phase]] with name, concurrency and duration",
+        );
+    }
+    phases
+}
+
+fn read_phase(
+    cx: &mut Context<'_>,
+    mut table: Table<'_>,
+    request_names: &[String],
+) -> Option<Phase> {
+    let name = table.required_text(cx, "name", "for example name = \"c100\"");
+    if let Some(name) = &name
+        && !is_name(&name.value)
+    {
+        name_error(cx, name.span.clone(), "a phase's name");
+    }
+    table.require(cx, "concurrency", "for example concurrency = 100");
+    let concurrency = table.integer(cx, "concurrency", 1..=1_000_000);
+    let warmup = table.duration(cx, "warmup");
+    let duration = table.duration(cx, "duration");
+    let count = table.integer(cx, "count", 1..=u64::MAX);
+    let length = match (table.has("duration"), table.has("count")) {
+        (true, true) => {
+            cx.error(
+                Code::Conflict,
+                table.key_span("count"),
+                "a phase ends after `duration` or after `count`, not both",
+                "",
+            );
+            None
+        }
+        (false, false) => {
+            cx.error(
+                Code::MissingKey,
+                table.span.clone(),
+                "[[phase]] needs `duration` or `count`",
+                "for example duration = \"30s\", or count = 10000",
+            );
+            None
+        }
+        (true, false) => duration.and_then(|duration| {
+            let span = duration.span.clone();
+            positive(cx, Some(duration), "duration").map(|value| Located {
+                value: Length::Duration(value),
+                span,
+            })
+        }),
+        (false, true) => count.map(|count| Located {
+            value: Length::Count(count.value),
+            span: count.span,
+        }),
+    };
+    let drain = table.duration(cx, "drain").map(|drain| drain.value);
+    let requests = table.texts(cx, "requests").map(|names| {
+        if names.is_empty() {
+            let span = table.key_span("requests");
+            cx.error(
+                Code::InvalidValue,
+                span,
+                "`requests` is empty",
+                "leave it out to run all requests of the scenario",
+            );
+        }
+        names
+            .into_iter()
+            .filter_map(|name| find_request(cx, &name, request_names))
+            .collect()
+    });
+    let gates = read_gates(cx, &mut table);
+    table.finish(cx);
+    let name = name?;
+    Some(Phase {
+        name: Located {
+            value: name.value,
+            span: name.span,
+        },
+        concurrency: u32::try_from(concurrency?.value).unwrap_or(u32::MAX),
+        warmup: warmup.map_or(Duration::ZERO, |warmup| warmup.value),
+        length: length?,
+        drain,
+        requests,
+        gates,
+    })
+}
+
+fn find_request(cx: &mut Context<'_>, name: &Text, request_names: &[String]) -> Option<usize> {
+    let found = request_names.iter().position(|known| *known == name.value);
+    if found.is_none() {
+        let hint = nearest(&name.value, request_names.iter().map(String::as_str)).map_or_else(
+            || format!("known requests: {}", request_names.join(", ")),
+            |near| format!("did you mean \"{near}\"?"),
+        );
+        cx.error(
+            Code::UnknownName,
+            name.span.clone(),
+            format!("there is no request named `{}`", name.value),
+            hint,
+        );
+    }
+    found
+}
+
+pub(super) fn read_gates(cx: &mut Context<'_>, table: &mut Table<'_>) -> Vec<ScenarioGate> {
+    let texts = table.texts(cx, "gates").unwrap_or_default();
+    let mut gates = Vec::new();
+    for text in texts {
+        match gate::parse(&text.value) {
+            Ok(gate) => gates.push(ScenarioGate {
+                text: text.value,
+                gate,
+                span: text.span,
+            }),
+            Err(error) => {
+                let at = cx.inside(&text.span, &text.value, error.span);
+                cx.error(
+                    Code::InvalidGate,
+                    at,
+                    error.message,
+                    error.hint.unwrap_or_default(),
+                );
+            }
+        }
+    }
+    gates
+}

@@ -1,0 +1,216 @@
+//! How the reference API is set up and told to misbehave: the same options in a scenario's
+//! `[target.reference]` and on the command line of `bench serve`.
+
+use crate::units;
+use std::fmt;
+use std::time::Duration;
+
+/// Options of the reference API. The default is a healthy service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReferenceOptions {
+    /// Seed of everything that the server draws at random.
+    pub seed: u64,
+    /// The largest batch the backend takes, in items.
+    pub max_batch: usize,
+    /// How long the first item of a batch waits for others.
+    pub max_wait: Duration,
+    /// The least time that one batch occupies the backend. An accelerator takes about the same time
+    /// for a batch of any size; the CPU backend computes its small model and then waits until this
+    /// time is over, which also leaves the CPU to a generator on the same machine.
+    pub step_time: Duration,
+    /// Extra delay of every inference answer.
+    pub delay: Delay,
+    /// One freeze of the whole server.
+    pub stall: Option<Stall>,
+    /// Share of inference requests that are answered with 500.
+    pub error_rate: f64,
+    /// Share of logins that are refused.
+    pub reject_logins: f64,
+    /// Bytes that each inference request leaves behind, never to be freed.
+    pub leak_per_request: u64,
+    /// Whether `/v1/…` demands a token from `/auth/token`.
+    pub require_auth: bool,
+}
+
+impl Default for ReferenceOptions {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            max_batch: 128,
+            max_wait: Duration::from_millis(2),
+            step_time: Duration::from_millis(8),
+            delay: Delay::default(),
+            stall: None,
+            error_rate: 0.0,
+            reject_logins: 0.0,
+            leak_per_request: 0,
+            require_auth: false,
+        }
+    }
+}
+
+/// A discrete distribution of delays; empty for none.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delay {
+    /// Share and length of each; the shares add up to one.
+    pub mix: Vec<(f64, Duration)>,
+}
+
+impl Delay {
+    /// Reads `5ms` or `90% 5ms, 9% 20ms, 1% 80ms`.
+    ///
+    /// # Errors
+    /// When a part is malformed or the shares do not add up to 100 %.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if !text.contains('%') {
+            let delay = units::parse_duration(text).map_err(|error| error.to_string())?;
+            return Ok(Self {
+                mix: vec![(1.0, delay)],
+            });
+        }
+        let mut mix = Vec::new();
+        for part in text.split(',') {
+            let part = part.trim();
+            let (share, delay) = part.split_once(' ').ok_or_else(|| {
+                format!("`{part}` is not a share and a duration such as `90% 5ms`")
+            })?;
+            let share = units::parse_ratio(share).map_err(|error| error.to_string())?;
+            let delay = units::parse_duration(delay).map_err(|error| error.to_string())?;
+            mix.push((share, delay));
+        }
+        let sum: f64 = mix.iter().map(|(share, _)| share).sum();
+        if (sum - 1.0).abs() > 1e-9 {
+            return Err(format!("the shares add up to {}", units::percent(sum)));
+        }
+        Ok(Self { mix })
+    }
+
+    /// The delay at a uniform draw from [0, 1).
+    pub fn at(&self, draw: f64) -> Duration {
+        let mut sum = 0.0;
+        for &(share, delay) in &self.mix {
+            sum += share;
+            if draw < sum {
+                return delay;
+            }
+        }
+        self.mix.last().map_or(Duration::ZERO, |&(_, delay)| delay)
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts: Vec<String> = match self.mix.as_slice() {
+            [] => vec!["0ms".to_owned()],
+            [(_, delay)] => vec![plain(*delay)],
+            mix => mix
+                .iter()
+                .map(|(share, delay)| format!("{}% {}", share * 100.0, plain(*delay)))
+                .collect(),
+        };
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// One freeze: the server answers nothing from `at` (after its start) for `length`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// When it begins, from the first inference request on.
+    pub at: Duration,
+    /// How long it lasts.
+    pub length: Duration,
+}
+
+impl Stall {
+    /// Reads `1s at 10s`.
+    ///
+    /// # Errors
+    /// When the text has another form.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (length, at) = text
+            .split_once(" at ")
+            .ok_or_else(|| format!("`{text}` is not a length and a time such as `1s at 10s`"))?;
+        Ok(Self {
+            length: units::parse_duration(length).map_err(|error| error.to_string())?,
+            at: units::parse_duration(at).map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", plain(self.length), plain(self.at))
+    }
+}
+
+/// A duration as the parsers read it.
+fn plain(duration: Duration) -> String {
+    format!("{}us", duration.as_micros())
+}
+
+impl ReferenceOptions {
+    /// The command-line flags of `bench serve` that set these options up.
+    pub fn to_args(&self) -> Vec<String> {
+        let mut args = vec![
+            format!("--seed={}", self.seed),
+            format!("--max-batch={}", self.max_batch),
+            format!("--max-wait={}", plain(self.max_wait)),
+            format!("--step-time={}", plain(self.step_time)),
+            format!("--error-rate={}%", self.error_rate * 100.0),
+            format!("--reject-logins={}%", self.reject_logins * 100.0),
+            format!("--leak-per-request={}B", self.leak_per_request),
+        ];
+        if !self.delay.mix.is_empty() {
+            args.push(format!("--delay={}", self.delay));
+        }
+        if let Some(stall) = self.stall {
+            args.push(format!("--stall={stall}"));
+        }
+        if self.require_auth {
+            args.push("--require-auth".to_owned());
+        }
+        args
+    }
+
+    /// Whether the server has been told to misbehave.
+    pub fn misbehaves(&self) -> bool {
+        !self.delay.mix.is_empty()
+            || self.stall.is_some()
+            || self.error_rate > 0.0
+            || self.reject_logins > 0.0
+            || self.leak_per_request > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_read_and_print_alike() {
+        let mixed = Delay::parse("90% 5ms, 9% 20ms, 1% 80ms").unwrap();
+        assert_eq!(mixed.mix.len(), 3);
+        assert_eq!(Delay::parse(&mixed.to_string()).unwrap(), mixed);
+        assert_eq!(mixed.at(0.0), Duration::from_millis(5));
+        assert_eq!(mixed.at(0.95), Duration::from_millis(20));
+        assert_eq!(mixed.at(0.999), Duration::from_millis(80));
+        let fixed = Delay::parse("5ms").unwrap();
+        assert_eq!(Delay::parse(&fixed.to_string()).unwrap(), fixed);
+        assert_eq!(Delay::default().at(0.3), Duration::ZERO);
+        for (text, part) in [
+            ("90% 5ms", "add up to 90"),
+            ("90%5ms, 10% 1ms", "is not a share"),
+            ("fast", "does not begin"),
+        ] {
+            let error = Delay::parse(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn stalls_read_and_print_alike() {
+        let stall = Stall::parse("1s at 10s").unwrap();
+        assert_eq!(Stall::parse(&stall.to_string()).unwrap(), stall);
+        assert!(Stall::parse("1s").is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! Reads `[request.NAME]`.
+
+use super::decode::{Context, Located, Table};
+use super::expand::Text;
+use super::json;
+use super::target::read_headers;
+use super::template::Template;
+use super::{Body, Data, DataOrder, Expect, JsonExpectation, Request};
+use crate::diag::{Code, nearest};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::DeValue;
+
+pub(super) fn read_request(
+    cx: &mut Context<'_>,
+    name: Located<String>,
+    mut table: Table<'_>,
+    literal_secrets: &mut Vec<Range<usize>>,
+) -> Option<Request> {
+    let mut secrets = Vec::new();
+    let body = read_body(cx, &mut table, &mut secrets);
+    let method = read_method(cx, &mut table, &body);
+    table.require(cx, "path", "for example path = \"/v1/inference\"");
+    let path = table.text(cx, "path").and_then(|text| {
+        secrets.extend(text.secrets.iter().cloned());
+        if !text.value.starts_with('/') {
+            cx.error(
+                Code::InvalidValue,
+                text.span.clone(),
+                "a path begins with `/`",
+                "the host stands in [target] url",
+            );
+        }
+        cx.template(&text)
+    });
+    let headers = read_headers(cx, &mut table, literal_secrets);
+    let data = read_data(cx, &mut table);
+    let weight = table
+        .integer(cx, "weight", 1..=1_000_000)
+        .map_or(1, |weight| u32::try_from(weight.value).unwrap_or(u32::MAX));
+    let expect = match table.table(cx, "expect", "expect") {
+        Some(expect) => read_expect(cx, expect, &mut secrets),
+        None => Expect::default(),
+    };
+    table.finish(cx);
+    let request = Request {
+        name,
+        method,
+        path: path?,
+        headers,
+        body: body?,
+        data,
+        weight,
+        expect,
+        secrets,
+    };
+    require_data_file(cx, &request);
+    Some(request)
+}
+
+fn read_method(cx: &mut Context<'_>, table: &mut Table<'_>, body: &Option<Body>) -> String {
+    const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    let default = if matches!(body, Some(Body::Empty)) {
+        "GET"
+    } else {
+        "POST"
+    };
+    let Some(method) = table.text(cx, "method") else {
+        return default.to_owned();
+    };
+    if !METHODS.contains(&method.value.as_str()) {
+        let upper = method.value.to_ascii_uppercase();
+        let hint = nearest(&upper, METHODS).map_or_else(
+            || format!("known methods: {}", METHODS.join(", ")),
+            |near| format!("did you mean \"{near}\"?"),
+        );
+        cx.error(
+            Code::InvalidValue,
+            method.span,
+            format!("`{}` is not an HTTP method", method.value),
+            hint,
+        );
+    }
+    method.value
+}
+
+fn read_body(
+    cx: &mut Context<'_>,
+    table: &mut Table<'_>,
+    secrets: &mut Vec<String>,
+) -> Option<Body> {
+    if table.has("json") && table.has("body") {
+        cx.error(
+            Code::Conflict,
+            table.key_span("body"),
+            "a request has `json` or `body`, not both",
+            "",
+        );
+    }
+    let text = table.get("body");
+    if let Some(value) = table.get("json") {
+        return json::read(cx, value, secrets).map(Body::Json);
+    }
+    let Some(value) = text else {
+        return Some(Body::Empty);
+    };
+    let text = cx.text(value, "body")?;
+    secrets.extend(text.secrets.iter().cloned());
+    cx.template(&text).map(Body::Text)
+}
+
+fn read_data(cx: &mut Context<'_>, table: &mut Table<'_>) -> Option<Data> {
+    let value = table.get("data")?;
+    let located = |text: Text| Located {
+        value: text.value,
+        span: text.span,
+    };
+    if let DeValue::Table(entries) = value.get_ref() {
+        let mut table = Table::new(entries, value.span(), "data");
+        let file = table.required_text(cx, "file", "for example file = \"inputs.jsonl\"");
+        let order = match table.text(cx, "order") {
+            None => DataOrder::Sequential,
+            Some(text) if text.value == "sequential" => DataOrder::Sequential,
+            Some(text) if text.value == "random" => DataOrder::Random,
+            Some(text) => {
+                cx.error(
+                    Code::InvalidValue,
+                    text.span,
+                    format!(
+                        "`order` is \"sequential\" or \"random\", not \"{}\"",
+                        text.value
+                    ),
+                    "",
+                );
+                DataOrder::Sequential
+            }
+        };
+        table.finish(cx);
+        return Some(Data {
+            file: located(file?),
+            order,
+        });
+    }
+    Some(Data {
+        file: located(cx.text(value, "data")?),
+        order: DataOrder::Sequential,
+    })
+}
+
+fn read_expect(cx: &mut Context<'_>, mut table: Table<'_>, secrets: &mut Vec<String>) -> Expect {
+    let mut expect = Expect::default();
+    if let Some(value) = table.get("status") {
+        let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
+        };
+        for item in items {
+            let status = item
+                .get_ref()
+                .as_integer()
+                .and_then(|integer| integer.as_str().parse().ok())
+                .filter(|status| (100..=599).contains(status));
+            match status {
+                Some(status) => expect.status.push(status),
+                None => cx.error(
+                    Code::InvalidValue,
+                    item.span(),
+                    "`status` is an HTTP status, or an array of them",
+                    "for example status = 200 or status = [200, 202]; without it, any 2xx is right",
+                ),
+            }
+        }
+    }
+    if let Some(json) = table.table(cx, "json", "expect.json") {
+        for (pointer, value) in json.named_entries() {
+            if !pointer.value.is_empty() && !pointer.value.starts_with('/') {
+                cx.error(
+                    Code::InvalidValue,
+                    pointer.span.clone(),
+                    format!("`{}` is not a JSON pointer", pointer.value),
+                    format!(
+                        "a pointer begins with `/`: \"/{}\"",
+                        pointer.value.replace('.', "/")
+                    ),
+                );
+            }
+            if let Some(value) = json::read(cx, value, secrets) {
+                expect.json.push(JsonExpectation {
+                    pointer: pointer.value,
+                    value,
+                    span: pointer.span,
+                });
+            }
+        }
+    }
+    if let Some(value) = table.get("body") {
+        let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+            DeValue::Array(items) => items.iter().collect(),
+            _ => vec![value],
+        };
+        for item in items {
+            if let Some(text) = cx.text(item, "body") {
+                secrets.extend(text.secrets.iter().cloned());
+                expect.body.extend(cx.template(&text));
+            }
+        }
+    }
+    table.finish(cx);
+    expect
+}
+
+/// `{{data.…}}` without a data file would never have a value.
+fn require_data_file(cx: &mut Context<'_>, request: &Request) {
+    if request.data.is_some() {
+        return;
+    }
+    let mut missing: Vec<(String, Range<usize>)> = Vec::new();
+    request.templates(&mut |template| {
+        missing.extend(
+            template
+                .data_fields()
+                .map(|(field, span)| (field.to_owned(), span.clone())),
+        );
+    });
+    for (field, span) in missing {
+        cx.error(
+            Code::MissingKey,
+            span,
+            format!("`{{{{data.{field}}}}}` needs a data file"),
+            format!(
+                "add data = \"file.jsonl\" (or .csv) to [request.{}]",
+                request.name.value
+            ),
+        );
+    }
+}
+
+impl Request {
+    /// Visits every template of the request.
+    pub fn templates(&self, visit: &mut dyn FnMut(&Template)) {
+        visit(&self.path);
+        for header in &self.headers {
+            visit(&header.value);
+        }
+        match &self.body {
+            Body::Empty => {}
+            Body::Json(json) => json.templates(visit),
+            Body::Text(template) => visit(template),
+        }
+        for expectation in &self.expect.json {
+            expectation.value.templates(visit);
+        }
+        self.expect.body.iter().for_each(visit);
+    }
+}

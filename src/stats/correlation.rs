@@ -1,0 +1,173 @@
+//! What a sample of neighbouring requests is worth.
+//!
+//! Latencies of one second resemble each other: a queue, a stall or a busy GPU slows all of them.
+//! Treating them as independent passes a service on the limit in up to two of three runs. The
+//! remedy is a design effect estimated from time batches, with the degrees of freedom of that
+//! estimate paid for (after Korn and Graubard's interval for surveys, 1998). It is taken at the gated
+//! threshold and at two lower ones, because at the threshold itself it is underestimated exactly
+//! when few requests exceed it, which is on the way to a false PASS.
+
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+/// What happened in one second of a phase.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Second {
+    /// Requests that ended.
+    pub requests: u64,
+    /// How many of them were over the threshold.
+    pub over: u64,
+}
+
+/// By how much the variance of the share exceeds that of independent requests; at least 1.
+///
+/// With the seconds grouped into `batches` runs of (nearly) equal length:
+/// `V = m/(m−1) · Σ_b (k_b − p·n_b)² / N²`, and the effect is `V / (p(1−p)/N)`.
+pub fn design_effect(seconds: &[Second], batches: usize) -> f64 {
+    let batches = batches.min(seconds.len());
+    let total: u64 = seconds.iter().map(|second| second.requests).sum();
+    let over: u64 = seconds.iter().map(|second| second.over).sum();
+    if batches < 2 || over == 0 || over == total {
+        return 1.0;
+    }
+    let (total, over) = (total as f64, over as f64);
+    let share = over / total;
+    let mut sums = vec![(0.0, 0.0); batches];
+    for (index, second) in seconds.iter().enumerate() {
+        let (n, k) = &mut sums[index * batches / seconds.len()];
+        *n += second.requests as f64;
+        *k += second.over as f64;
+    }
+    let squares: f64 = sums.iter().map(|(n, k)| (k - share * n).powi(2)).sum();
+    let m = batches as f64;
+    let variance = m / (m - 1.0) * squares / (total * total);
+    (variance / (share * (1.0 - share) / total)).max(1.0)
+}
+
+/// The size of the independent sample that a correlated one is worth.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Effective {
+    /// The largest design effect found.
+    pub design_effect: f64,
+    /// Effective requests: `N / deff · (z / t)²`.
+    pub requests: f64,
+}
+
+/// The effective size of a sample, from its seconds at several thresholds.
+///
+/// `None` when there are fewer than two seconds: then nothing is known about how the requests hang
+/// together. The number of batches is 15 and 30, or the number of seconds where that is smaller.
+pub fn effective(thresholds: &[Vec<Second>], alpha: f64) -> Option<Effective> {
+    let seconds = thresholds.first()?.len();
+    if seconds < 2 {
+        return None;
+    }
+    let total: u64 = thresholds[0].iter().map(|second| second.requests).sum();
+    let design_effect = thresholds
+        .iter()
+        .flat_map(|seconds| [design_effect(seconds, 15), design_effect(seconds, 30)])
+        .fold(1.0, f64::max);
+    let penalty = normal_quantile(1.0 - alpha) / student_quantile(1.0 - alpha, seconds.min(15) - 1);
+    Some(Effective {
+        design_effect,
+        requests: total as f64 / design_effect * penalty * penalty,
+    })
+}
+
+fn normal_quantile(probability: f64) -> f64 {
+    Normal::standard().inverse_cdf(probability)
+}
+
+/// The quantile of Student's t with this many degrees of freedom.
+pub(super) fn student_quantile(probability: f64, degrees_of_freedom: usize) -> f64 {
+    StudentsT::new(0.0, 1.0, degrees_of_freedom.max(1) as f64)
+        .expect("positive degrees of freedom")
+        .inverse_cdf(probability)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::ALPHA;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+
+    fn seconds(counts: impl IntoIterator<Item = (u64, u64)>) -> Vec<Second> {
+        counts
+            .into_iter()
+            .map(|(requests, over)| Second { requests, over })
+            .collect()
+    }
+
+    #[test]
+    fn even_seconds_have_no_effect() {
+        let even = seconds((0..300).map(|_| (50, 5)));
+        assert_eq!(design_effect(&even, 30), 1.0);
+    }
+
+    #[test]
+    fn one_stall_is_one_event_however_many_requests_it_hits() {
+        // All 100 slow requests lie in one second out of 60.
+        let stalled = seconds((0..60).map(|second| (100, if second == 30 { 100 } else { 0 })));
+        let effect = design_effect(&stalled, 30);
+        assert!(effect > 50.0, "{effect}");
+        let worth = effective(&[stalled], ALPHA).expect("enough seconds");
+        assert!(worth.requests < 120.0, "{worth:?}");
+    }
+
+    #[test]
+    fn too_short_to_know() {
+        assert_eq!(effective(&[seconds([(1000, 3)])], ALPHA), None);
+        let two = effective(&[seconds([(1000, 3), (1000, 3)])], ALPHA).expect("two seconds");
+        // One degree of freedom: t is 6.31, so that most of the sample is paid for not knowing.
+        assert!(two.requests < 2000.0 * 0.07, "{two:?}");
+    }
+
+    /// A service whose true p99 lies on the limit, 50 requests a second for 300 s: false PASS and
+    /// false FAIL at most 5 % each, for independent seconds and for seconds that share a slow drift.
+    #[test]
+    fn errs_rarely_on_the_limit() {
+        use crate::stats::{Share, lower_bound, upper_bound};
+        let mut rng = Pcg64Mcg::seed_from_u64(20_261_123);
+        for (name, sharing) in [("independent", 0.0), ("drifting", 0.9)] {
+            let (mut false_pass, mut false_fail) = (0, 0);
+            let runs = 300;
+            for _ in 0..runs {
+                let mut state: f64 = 0.0;
+                let rows: Vec<(u64, [u64; 3])> = (0..300)
+                    .map(|_| {
+                        state =
+                            sharing * state + (1.0 - sharing) * (rng.random::<f64>() * 2.0 - 1.0);
+                        // The mean over the state is one: the true shares stay 1 %, 5 % and 20 %.
+                        let factor = 1.0 + state;
+                        let mut over = [0; 3];
+                        for _ in 0..50 {
+                            let draw: f64 = rng.random();
+                            for (slot, share) in over.iter_mut().zip([0.01, 0.05, 0.2]) {
+                                *slot += u64::from(draw < share * factor);
+                            }
+                        }
+                        (50, over)
+                    })
+                    .collect();
+                let at = |index: usize| seconds(rows.iter().map(|(n, over)| (*n, over[index])));
+                let worth = effective(&[at(0), at(1), at(2)], ALPHA).expect("300 seconds");
+                let over: u64 = rows.iter().map(|(_, over)| over[0]).sum();
+                let share = Share {
+                    count: over as f64 / 15_000.0 * worth.requests,
+                    total: worth.requests,
+                };
+                false_pass += usize::from(upper_bound(share, ALPHA) < 0.01);
+                false_fail += usize::from(lower_bound(share, ALPHA) > 0.01);
+            }
+            let allowed = runs * 5 / 100;
+            assert!(
+                false_pass <= allowed,
+                "{name}: {false_pass} of {runs} false PASS"
+            );
+            assert!(
+                false_fail <= allowed,
+                "{name}: {false_fail} of {runs} false FAIL"
+            );
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Statistics behind the gates: numbers in, numbers out.
+//!
+//! No files, no clocks, no randomness. Every formula names its source; the simulated error rates of
+//! the rules are in `docs/statistics.md`.
+
+mod binomial;
+mod correlation;
+mod mean;
+
+pub use binomial::{
+    Share, largest_passing_count, lower_bound, requests_to_decide, smallest_failing_count,
+    smallest_sample_that_can_pass, upper_bound,
+};
+pub use correlation::{Effective, Second, design_effect, effective};
+pub use mean::{MeanInterval, batch_means};
+
+/// The error probability of each one-sided bound: a PASS and a FAIL are each wrong at most this
+/// often when the truth lies exactly on the limit.
+pub const ALPHA: f64 = 0.05;
