@@ -6,6 +6,9 @@
 
 pub mod diag;
 pub mod gate;
+pub mod plan;
+pub mod record;
 pub mod scenario;
+pub mod schedule;
 pub mod stats;
 pub mod units;

@@ -172,6 +172,44 @@ impl ReferenceOptions {
         args
     }
 
+    /// How the server has been told to misbehave, for reports.
+    pub fn describe_misbehaviour(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.delay.mix.is_empty() {
+            let mix: Vec<String> = self
+                .delay
+                .mix
+                .iter()
+                .map(|(share, delay)| {
+                    format!("{} by {}", units::percent(*share), units::duration(*delay))
+                })
+                .collect();
+            parts.push(format!("answers delayed ({})", mix.join(", ")));
+        }
+        if let Some(stall) = self.stall {
+            parts.push(format!(
+                "frozen for {} after {}",
+                units::duration(stall.length),
+                units::duration(stall.at)
+            ));
+        }
+        if self.error_rate > 0.0 {
+            parts.push(format!(
+                "{} of answers fail",
+                units::percent(self.error_rate)
+            ));
+        }
+        if self.reject_logins > 0.0 {
+            let share = units::percent(self.reject_logins);
+            parts.push(format!("{share} of logins refused"));
+        }
+        if self.leak_per_request > 0 {
+            let leak = units::bytes(self.leak_per_request as f64);
+            parts.push(format!("{leak} leaked per request"));
+        }
+        parts.join("; ")
+    }
+
     /// Whether the server has been told to misbehave.
     pub fn misbehaves(&self) -> bool {
         !self.delay.mix.is_empty()

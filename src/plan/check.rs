@@ -1,0 +1,257 @@
+//! What counts as success, bound to its data.
+
+use super::data::Rows;
+use super::render::{Renderer, Row};
+use crate::record::{Cause, Failure, Outcome};
+use crate::scenario::{JsonTemplate, Part};
+use serde_json::Value;
+
+/// The expectations of one request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checks {
+    /// The statuses that are right; empty for any 2xx.
+    pub(super) status: Vec<u16>,
+    pub(super) json: Vec<JsonCheck>,
+    pub(super) text: Vec<Renderer>,
+}
+
+/// One condition on a JSON body.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct JsonCheck {
+    pub(super) pointer: String,
+    pub(super) expected: Expected,
+}
+
+/// The value that must stand there.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Expected {
+    Always(Value),
+    /// One for each row of the data file.
+    ByRow(Vec<Value>),
+}
+
+impl Expected {
+    /// Binds an expectation to the rows of its data file. The error says what is wrong with it.
+    pub(super) fn bind(template: &JsonTemplate, rows: &Rows) -> Result<Self, String> {
+        let mut uses_data = false;
+        let mut random = false;
+        template.templates(&mut |text| {
+            for part in &text.parts {
+                match part {
+                    Part::Literal(_) => {}
+                    Part::Data { .. } => uses_data = true,
+                    _ => random = true,
+                }
+            }
+        });
+        if random {
+            return Err("an expectation can use `{{data.FIELD}}` only: other placeholders have no value to be compared with".to_owned());
+        }
+        let mut compiler = super::render::Compiler::default();
+        let renderer = compiler.json(template);
+        let value_of = |row: &[bytes::Bytes]| -> Result<Value, String> {
+            let mut text = Vec::new();
+            renderer.render_fixed(row, &mut text);
+            serde_json::from_slice(&text).map_err(|error| error.to_string())
+        };
+        if !uses_data {
+            return value_of(&[]).map(Self::Always);
+        }
+        super::data::render(rows, &compiler.uses)
+            .map_err(|(_, message)| message)?
+            .iter()
+            .map(|row: &Row| value_of(row))
+            .collect::<Result<_, _>>()
+            .map(Self::ByRow)
+    }
+
+    fn at(&self, row: usize) -> &Value {
+        match self {
+            Self::Always(value) => value,
+            Self::ByRow(values) => &values[row],
+        }
+    }
+}
+
+impl Checks {
+    /// Whether the body must be kept until the answer is complete.
+    pub fn need_body(&self) -> bool {
+        !self.json.is_empty() || !self.text.is_empty()
+    }
+
+    /// Whether a status is right.
+    pub fn status_is_right(&self, status: u16) -> bool {
+        if self.status.is_empty() {
+            (200..300).contains(&status)
+        } else {
+            self.status.contains(&status)
+        }
+    }
+
+    /// Judges an answer; `cells` are the rendered cells of its row.
+    ///
+    /// # Errors
+    /// The outcome and the cause, if the answer is not as expected.
+    pub(super) fn judge(
+        &self,
+        status: u16,
+        body: &[u8],
+        row: usize,
+        cells: &[bytes::Bytes],
+    ) -> Result<(), (Outcome, Failure)> {
+        let failure = |outcome, cause, detail: String| {
+            let body = excerpt(body);
+            Err((
+                outcome,
+                Failure {
+                    cause,
+                    detail,
+                    body,
+                },
+            ))
+        };
+        if !self.status_is_right(status) {
+            let expected = if self.status.is_empty() {
+                "2xx".to_owned()
+            } else {
+                let list: Vec<String> = self.status.iter().map(u16::to_string).collect();
+                list.join(" or ")
+            };
+            let detail = format!("expected status {expected}, got {status}");
+            return failure(Outcome::BadStatus, Cause::Status(status), detail);
+        }
+        if !self.json.is_empty() {
+            let parsed: Value = match serde_json::from_slice(body) {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    return failure(Outcome::FailedCheck, Cause::NotJson, error.to_string());
+                }
+            };
+            for (index, check) in self.json.iter().enumerate() {
+                let expected = check.expected.at(row);
+                let found = parsed.pointer(&check.pointer);
+                if found.is_some_and(|found| equal(found, expected)) {
+                    continue;
+                }
+                let found = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+                let detail = format!("`{}` is {found}, expected {expected}", check.pointer);
+                return failure(Outcome::FailedCheck, Cause::JsonCheck(small(index)), detail);
+            }
+        }
+        for (index, renderer) in self.text.iter().enumerate() {
+            let mut expected = Vec::new();
+            renderer.render_fixed(cells, &mut expected);
+            if !contains(body, &expected) {
+                let detail = format!(
+                    "the body does not contain `{}`",
+                    String::from_utf8_lossy(&expected)
+                );
+                return failure(Outcome::FailedCheck, Cause::TextCheck(small(index)), detail);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn small(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
+
+fn contains(body: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || body.windows(part.len()).any(|window| window == part)
+}
+
+/// Equal as JSON: numbers by value, so that `1` equals `1.0`; objects regardless of order.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+/// The beginning of a body as text: what is not printable UTF-8 appears as `\xNN`.
+pub fn excerpt(body: &[u8]) -> String {
+    const LONGEST: usize = 512;
+    let mut out = String::new();
+    for chunk in body[..body.len().min(LONGEST)].utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() && c != '\n' && c != '\t' {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    if body.len() > LONGEST {
+        out.push_str(&format!("… ({} bytes in all)", body.len()));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json_check(pointer: &str, expected: Value) -> Checks {
+        Checks {
+            json: vec![JsonCheck {
+                pointer: pointer.to_owned(),
+                expected: Expected::Always(expected),
+            }],
+            ..Checks::default()
+        }
+    }
+
+    fn cause(checks: &Checks, status: u16, body: &[u8]) -> Option<Cause> {
+        checks
+            .judge(status, body, 0, &[])
+            .err()
+            .map(|(_, failure)| failure.cause)
+    }
+
+    #[test]
+    fn any_2xx_is_right_unless_the_scenario_says_which() {
+        let any = Checks::default();
+        assert_eq!(cause(&any, 204, b""), None);
+        assert_eq!(cause(&any, 302, b""), Some(Cause::Status(302)));
+        let accepted = Checks {
+            status: vec![202],
+            ..Checks::default()
+        };
+        assert_eq!(cause(&accepted, 200, b""), Some(Cause::Status(200)));
+    }
+
+    #[test]
+    fn looks_into_json() {
+        let checks = json_check("/a/0", Value::from(1.0));
+        assert_eq!(cause(&checks, 200, b"{\"a\": [1]}"), None);
+        assert_eq!(
+            cause(&checks, 200, b"{\"a\": [2]}"),
+            Some(Cause::JsonCheck(0))
+        );
+        assert_eq!(cause(&checks, 200, b"{}"), Some(Cause::JsonCheck(0)));
+        assert_eq!(cause(&checks, 200, b"<html>"), Some(Cause::NotJson));
+        let (outcome, failure) = checks.judge(200, b"{\"a\": [2]}", 0, &[]).unwrap_err();
+        assert_eq!(outcome, Outcome::FailedCheck);
+        assert_eq!(failure.detail, "`/a/0` is 2, expected 1.0");
+    }
+
+    #[test]
+    fn excerpts_hide_nothing_and_break_nothing() {
+        assert_eq!(excerpt(b"<b>\xff\x00\n"), "<b>\\xff\\u{0}\n");
+        let long = excerpt(&[b'x'; 2000]);
+        assert!(long.ends_with("… (2000 bytes in all)"));
+        assert!(long.len() < 600);
+    }
+}

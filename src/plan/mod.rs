@@ -1,0 +1,306 @@
+//! Scenario + facts → Plan: all numbers resolved, and promises that no run could keep refused.
+//!
+//! Pure: data files, the number of cores and the like come in as [`Facts`].
+
+mod check;
+mod compile;
+mod data;
+mod render;
+
+pub use check::{Checks, excerpt};
+pub use compile::{Facts, compile};
+pub use render::{Draw, Renderer};
+
+use crate::gate::Gate;
+use crate::record::{Failure, LoadInfo, Outcome, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo};
+use crate::scenario::{DataOrder, ReferenceOptions, Telemetry};
+use crate::schedule::{Load, Mix, Stop};
+use bytes::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Uri};
+use rand::RngExt;
+use std::time::Duration;
+
+/// Everything that a run needs to know, with nothing left to decide.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The scenario it came from.
+    pub scenario: ScenarioInfo,
+    /// The service under test.
+    pub target: TargetPlan,
+    /// The requests, in the order of the scenario.
+    pub requests: Vec<RequestPlan>,
+    /// The phases, in order.
+    pub phases: Vec<PhasePlan>,
+    /// Gates on the whole run.
+    pub gates: Vec<PlannedGate>,
+    /// What is sampled beside the load.
+    pub telemetry: Telemetry,
+    /// The seed of everything drawn at random.
+    pub seed: u64,
+    /// Threads that generate load.
+    pub workers: usize,
+    /// Texts that came from outside and must not appear in any record.
+    pub secrets: Vec<String>,
+}
+
+/// The service under test.
+#[derive(Clone, Debug)]
+pub struct TargetPlan {
+    /// Where it is.
+    pub address: TargetAddress,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// The address as it may be shown.
+    pub shown: String,
+}
+
+/// Where the service is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TargetAddress {
+    /// The built-in reference API, to be started on a loopback port.
+    Reference(ReferenceOptions),
+    /// An HTTP URL.
+    Http(BaseUrl),
+}
+
+/// An `http://` URL that requests are relative to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path before those of the requests; empty or beginning with `/`, never ending with it.
+    pub prefix: String,
+}
+
+impl BaseUrl {
+    /// Host and port as they stand in a `Host` header.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        if self.port == 80 {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+}
+
+/// One request, ready to be rendered.
+#[derive(Clone, Debug)]
+pub struct RequestPlan {
+    /// Its name.
+    pub name: String,
+    /// The HTTP method.
+    pub method: Method,
+    /// The path as written in the scenario.
+    pub shown_path: String,
+    path: Renderer,
+    headers: HeaderMap,
+    changing_headers: Vec<(HeaderName, Renderer)>,
+    body: Option<Renderer>,
+    rows: Vec<Box<[Bytes]>>,
+    order: DataOrder,
+    checks: Checks,
+}
+
+/// A request as it goes out.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The row of the data file it was rendered with.
+    pub row: usize,
+    /// Path and query, without the prefix of the target's URL.
+    pub path: String,
+    /// Headers, without those of the connection.
+    pub headers: HeaderMap,
+    /// The body; empty for none.
+    pub body: Bytes,
+}
+
+impl RequestPlan {
+    /// Renders one request.
+    pub fn render(&self, mut draw: Draw<'_>) -> Rendered {
+        let row = match (self.rows.len(), self.order) {
+            (0 | 1, _) => 0,
+            (rows, DataOrder::Sequential) => {
+                usize::try_from(draw.number % rows as u64).unwrap_or_default()
+            }
+            (rows, DataOrder::Random) => draw.random.random_range(0..rows),
+        };
+        let cells = self.cells(row);
+        let mut text = |renderer: &Renderer| {
+            renderer.constant().cloned().unwrap_or_else(|| {
+                let mut out = Vec::with_capacity(256);
+                renderer.render(cells, &mut draw, &mut out);
+                Bytes::from(out)
+            })
+        };
+        let path = path_text(&text(&self.path));
+        let mut headers = self.headers.clone();
+        for (name, renderer) in &self.changing_headers {
+            // Data may hold what a header cannot carry; such bytes are left out.
+            let value: Vec<u8> = text(renderer)
+                .iter()
+                .copied()
+                .filter(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+                .collect();
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                headers.insert(name, value);
+            }
+        }
+        let body = self.body.as_ref().map(&mut text).unwrap_or_default();
+        Rendered {
+            row,
+            path,
+            headers,
+            body,
+        }
+    }
+
+    fn cells(&self, row: usize) -> &[Bytes] {
+        self.rows.get(row).map_or(&[], |cells| cells)
+    }
+
+    /// Whether the body of the answer must be kept until it is complete.
+    pub fn needs_body(&self) -> bool {
+        self.checks.need_body()
+    }
+
+    /// Whether a status is right.
+    pub fn status_is_right(&self, status: u16) -> bool {
+        self.checks.status_is_right(status)
+    }
+
+    /// Judges an answer to the request that was rendered with this row.
+    ///
+    /// # Errors
+    /// The outcome and the cause, if the answer is not as expected.
+    pub fn judge(&self, status: u16, body: &[u8], row: usize) -> Result<(), (Outcome, Failure)> {
+        self.checks.judge(status, body, row, self.cells(row))
+    }
+
+    /// What the record keeps of it.
+    pub fn info(&self) -> RequestInfo {
+        RequestInfo {
+            name: self.name.clone(),
+            method: self.method.to_string(),
+            path: self.shown_path.clone(),
+        }
+    }
+}
+
+/// Percent-encodes what data may bring into a path and HTTP does not allow there.
+fn path_text(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        if (b'!'..=b'~').contains(&byte)
+            && !matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'}' | b'#')
+        {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// Whether this is a path that a request can carry.
+fn is_path(path: &str) -> bool {
+    path.starts_with('/') && path.parse::<Uri>().is_ok()
+}
+
+/// One phase of the plan.
+#[derive(Clone, Debug)]
+pub struct PhasePlan {
+    /// Its name.
+    pub name: String,
+    /// What drives it.
+    pub load: Load,
+    /// How long at the start nothing is measured.
+    pub warmup: Duration,
+    /// When its measured part ends.
+    pub stop: Stop,
+    /// How long requests in flight at the end may still take.
+    pub drain: Duration,
+    /// Which requests it sends.
+    pub mix: Mix,
+    /// Its gates.
+    pub gates: Vec<PlannedGate>,
+}
+
+/// A gate with the words in which the user wrote it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedGate {
+    /// As the user wrote it.
+    pub text: String,
+    /// What it means.
+    pub gate: Gate,
+}
+
+impl PhasePlan {
+    /// What the record keeps of it.
+    pub fn info(&self) -> PhaseInfo {
+        let (duration_ns, count) = match self.stop {
+            Stop::After(duration) => (Some(nanoseconds(duration)), None),
+            Stop::Count(count) => (None, Some(count)),
+        };
+        PhaseInfo {
+            name: self.name.clone(),
+            load: match self.load {
+                Load::Concurrency(concurrency) => LoadInfo::Concurrency(concurrency),
+            },
+            warmup_ns: nanoseconds(self.warmup),
+            duration_ns,
+            count,
+            drain_ns: nanoseconds(self.drain),
+            gates: self.gates.iter().map(|gate| gate.text.clone()).collect(),
+        }
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Plan {
+    /// What the record keeps of the target.
+    pub fn target_info(&self) -> TargetInfo {
+        let misbehaviour = match &self.target.address {
+            TargetAddress::Reference(options) if options.misbehaves() => {
+                options.describe_misbehaviour()
+            }
+            _ => String::new(),
+        };
+        TargetInfo {
+            url: self.target.shown.clone(),
+            reference: matches!(self.target.address, TargetAddress::Reference(_)),
+            misbehaviour,
+            timeout_ns: nanoseconds(self.target.timeout),
+        }
+    }
+
+    /// The largest number of connections that the plan opens at once.
+    pub fn most_connections(&self) -> u32 {
+        self.phases
+            .iter()
+            .map(|phase| phase.load.slots())
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// How long the load takes if nothing goes wrong; `None` where a phase ends by count.
+    pub fn planned_length(&self) -> Option<Duration> {
+        self.phases
+            .iter()
+            .map(|phase| match phase.stop {
+                Stop::After(duration) => Some(phase.warmup + duration),
+                Stop::Count(_) => None,
+            })
+            .sum()
+    }
+}

@@ -1,0 +1,219 @@
+//! Doubts: whatever weakens a measurement, as typed values that are stored, printed and judged.
+
+use crate::units;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Something that weakens a measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "doubt", rename_all = "snake_case")]
+pub enum Doubt {
+    /// The generator's own threads had hardly a free moment, so that latencies are its own.
+    GeneratorBusy {
+        /// Which phase.
+        phase: usize,
+        /// Share of time in which the busiest worker was busy.
+        busy: f64,
+    },
+    /// Requests left later than intended by more than the gates can bear.
+    GeneratorLate {
+        /// Which phase.
+        phase: usize,
+        /// The 99th percentile of actual send minus intended start, in nanoseconds.
+        send_lag_p99_ns: u64,
+    },
+    /// Planned requests and their ends do not add up: the books are wrong.
+    BooksOpen {
+        /// Which phase.
+        phase: usize,
+        /// Requests that were planned.
+        planned: u64,
+        /// Requests whose end was counted.
+        ended: u64,
+    },
+    /// Little's law does not hold between the in-flight count and the latencies.
+    LittleMismatch {
+        /// Which phase.
+        phase: usize,
+        /// Mean requests in flight by counting starts and ends.
+        counted: f64,
+        /// Mean requests in flight by adding up how long each took.
+        summed: f64,
+    },
+    /// The process did not run for a while: suspended, stopped or starved.
+    Paused {
+        /// When, in nanoseconds since the start of the run.
+        at_ns: u64,
+        /// For how long.
+        for_ns: u64,
+    },
+    /// The wall clock was set while the run went on. Latencies do not depend on it.
+    ClockStep {
+        /// When it was noticed, in nanoseconds since the start of the run.
+        at_ns: u64,
+        /// By how much, in milliseconds.
+        by_ms: i64,
+    },
+    /// A telemetry source stopped delivering.
+    TelemetryLost {
+        /// Which source.
+        source: String,
+        /// When, in nanoseconds since the start of the run.
+        at_ns: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The target is not as it should be before any load.
+    Preflight {
+        /// What is wrong.
+        reason: String,
+    },
+    /// The journal could not be written, so that the load was stopped.
+    JournalFailed {
+        /// When, in nanoseconds since the start of the run.
+        at_ns: u64,
+        /// Why.
+        reason: String,
+    },
+    /// The run was interrupted from outside.
+    Interrupted {
+        /// When, in nanoseconds since the start of the run.
+        at_ns: u64,
+    },
+    /// The journal has no end: the process was killed or the machine went down.
+    CutOff {
+        /// The last moment that the journal knows.
+        at_ns: u64,
+    },
+    /// Values of this source are made up.
+    Simulated {
+        /// Which source.
+        source: String,
+    },
+}
+
+impl Doubt {
+    /// The phase it concerns; `None` for the whole run.
+    pub fn phase(&self) -> Option<usize> {
+        match self {
+            Self::GeneratorBusy { phase, .. }
+            | Self::GeneratorLate { phase, .. }
+            | Self::BooksOpen { phase, .. }
+            | Self::LittleMismatch { phase, .. } => Some(*phase),
+            _ => None,
+        }
+    }
+
+    /// Whether a judgement on the requests of the phase would rest on sand.
+    pub fn undermines_requests(&self) -> bool {
+        match self {
+            Self::GeneratorBusy { busy, .. } => *busy > BUSY_LIMIT,
+            Self::GeneratorLate { .. }
+            | Self::BooksOpen { .. }
+            | Self::LittleMismatch { .. }
+            | Self::Paused { .. }
+            | Self::Preflight { .. } => true,
+            Self::ClockStep { .. }
+            | Self::TelemetryLost { .. }
+            | Self::JournalFailed { .. }
+            | Self::Interrupted { .. }
+            | Self::CutOff { .. }
+            | Self::Simulated { .. } => false,
+        }
+    }
+
+    /// Whether the run as a whole cannot PASS, even if every gate does.
+    pub fn forbids_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::JournalFailed { .. }
+                | Self::Interrupted { .. }
+                | Self::CutOff { .. }
+                | Self::Preflight { .. }
+        )
+    }
+}
+
+/// Above this share of busy time a worker's latencies are its own (measured: p50 too high by a factor
+/// of two at 0.97).
+pub const BUSY_LIMIT: f64 = 0.9;
+/// Above this share the reader is told.
+pub const BUSY_NOTICE: f64 = 0.7;
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |ns: u64| units::seconds(ns as f64 / 1e9);
+        match self {
+            Self::GeneratorBusy { busy, .. } if *busy > BUSY_LIMIT => write!(
+                f,
+                "the generator was the bottleneck: its busiest worker was busy {} of the time; \
+                 give it more cores, a machine of its own, or less load",
+                units::percent(*busy)
+            ),
+            Self::GeneratorBusy { busy, .. } => write!(
+                f,
+                "the generator was busy: its busiest worker was occupied {} of the time, \
+                 which adds to the upper percentiles",
+                units::percent(*busy)
+            ),
+            Self::GeneratorLate {
+                send_lag_p99_ns, ..
+            } => write!(
+                f,
+                "the generator sent late: p99 of send minus intended start is {}",
+                time(*send_lag_p99_ns)
+            ),
+            Self::BooksOpen { planned, ended, .. } => write!(
+                f,
+                "{planned} requests were planned and {ended} accounted for: please report this fault of bench"
+            ),
+            Self::LittleMismatch {
+                counted, summed, ..
+            } => write!(
+                f,
+                "Little's law does not hold: {} requests in flight by counting, {} by their latencies",
+                units::number(*counted),
+                units::number(*summed)
+            ),
+            Self::Paused { at_ns, for_ns } => write!(
+                f,
+                "the generator stood still for {} at {}: suspended, stopped or starved of CPU",
+                time(*for_ns),
+                time(*at_ns)
+            ),
+            Self::ClockStep { at_ns, by_ms } => write!(
+                f,
+                "the wall clock was set by {} ms at {}; latencies are measured on the monotonic clock",
+                by_ms,
+                time(*at_ns)
+            ),
+            Self::TelemetryLost {
+                source,
+                at_ns,
+                reason,
+            } => write!(
+                f,
+                "telemetry `{source}` was lost at {}: {reason}",
+                time(*at_ns)
+            ),
+            Self::Preflight { reason } => write!(f, "no load was sent: {reason}"),
+            Self::JournalFailed { at_ns, reason } => write!(
+                f,
+                "the load was stopped at {}, because the journal could not be written: {reason}",
+                time(*at_ns)
+            ),
+            Self::Interrupted { at_ns } => write!(f, "interrupted at {}", time(*at_ns)),
+            Self::CutOff { at_ns } => write!(
+                f,
+                "the journal ends at {} without an end: bench was killed or the machine went down",
+                time(*at_ns)
+            ),
+            Self::Simulated { source } => {
+                write!(
+                    f,
+                    "telemetry `{source}` is SIMULATED: its values are made up"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The journal: what is written while a run goes on, one entry a line, enough to rebuild everything.
+//!
+//! `store` writes and reads the lines; this is their meaning. A journal is only ever appended to, and
+//! its last line may be cut off.
+
+use super::doubt::Doubt;
+use super::environment::Environment;
+use super::series::{Samples, SourceInfo};
+use super::tally::Interval;
+use serde::{Deserialize, Serialize};
+
+/// The version of the journal's format. Readers refuse newer ones.
+pub const JOURNAL_VERSION: u32 = 1;
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum Entry {
+    /// The first entry: what was going to happen.
+    RunStarted(Box<Header>),
+    /// The telemetry sources, in the order by which [`Samples`] name them.
+    Sources {
+        /// All of them.
+        sources: Vec<SourceInfo>,
+    },
+    /// A phase began.
+    PhaseStarted {
+        /// Which phase of the header.
+        phase: usize,
+        /// When, in nanoseconds since the start of the run.
+        at_ns: u64,
+    },
+    /// One second of a phase.
+    Interval {
+        /// Which phase of the header.
+        phase: usize,
+        /// What was counted.
+        #[serde(flatten)]
+        interval: Box<Interval>,
+    },
+    /// Telemetry.
+    Samples(Samples),
+    /// A phase ended, its drain included.
+    PhaseEnded {
+        /// Which phase of the header.
+        phase: usize,
+        /// The measured window, in nanoseconds since the start of the run.
+        measured_from_ns: u64,
+        /// Its end.
+        measured_to_ns: u64,
+        /// When the last request was over.
+        at_ns: u64,
+    },
+    /// Something that weakens the measurement.
+    Doubt(Doubt),
+    /// The last entry.
+    RunEnded {
+        /// When, in nanoseconds since the start of the run.
+        at_ns: u64,
+    },
+}
+
+/// What was going to happen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// [`JOURNAL_VERSION`] of the writer.
+    pub version: u32,
+    /// The run's id, which is also the name of its folder.
+    pub id: String,
+    /// When the run began, UTC, RFC 3339.
+    pub started_at: String,
+    /// The scenario.
+    pub scenario: ScenarioInfo,
+    /// The service under test.
+    pub target: TargetInfo,
+    /// The requests of the scenario.
+    pub requests: Vec<RequestInfo>,
+    /// The phases of the plan.
+    pub phases: Vec<PhaseInfo>,
+    /// Gates on the whole run, as the user wrote them.
+    pub gates: Vec<String>,
+    /// The seed of everything drawn at random.
+    pub seed: u64,
+    /// Threads that generated load.
+    pub workers: usize,
+    /// Where it took place.
+    pub environment: Environment,
+}
+
+/// The scenario of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScenarioInfo {
+    /// Its name.
+    pub name: String,
+    /// Its file, as it was given.
+    pub file: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// The file itself, literal secrets blanked.
+    pub text: String,
+}
+
+/// The service under test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetInfo {
+    /// Its URL, without credentials.
+    pub url: String,
+    /// Whether it is the built-in reference API.
+    pub reference: bool,
+    /// How the reference API was told to misbehave, in words; empty if it was not.
+    pub misbehaviour: String,
+    /// How long one request could take, in nanoseconds.
+    pub timeout_ns: u64,
+}
+
+/// One request of the scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestInfo {
+    /// Its name.
+    pub name: String,
+    /// Its method.
+    pub method: String,
+    /// Its path as written in the scenario.
+    pub path: String,
+}
+
+/// One phase of the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseInfo {
+    /// Its name.
+    pub name: String,
+    /// What drives it.
+    pub load: LoadInfo,
+    /// How long at the start nothing was measured, in nanoseconds.
+    pub warmup_ns: u64,
+    /// How long it was to be measured, in nanoseconds, if that was how it ends.
+    pub duration_ns: Option<u64>,
+    /// How many requests were to be measured, if that was how it ends.
+    pub count: Option<u64>,
+    /// How long requests in flight at the end could still take, in nanoseconds.
+    pub drain_ns: u64,
+    /// Its gates, as the user wrote them.
+    pub gates: Vec<String>,
+}
+
+/// What drives a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadInfo {
+    /// Closed loop: so many requests are kept in flight.
+    Concurrency(u32),
+}
+
+impl LoadInfo {
+    /// A few words for reports.
+    pub fn describe(self) -> String {
+        match self {
+            Self::Concurrency(concurrency) => format!("{concurrency} concurrent"),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What is recorded: counts by worker and second, telemetry, doubts, the journal that holds them and
+//! the run record that is folded from it.
+//!
+//! Values only: the engine fills them, `store` writes and reads them.
+
+mod doubt;
+mod environment;
+mod journal;
+mod latencies;
+mod outcome;
+mod run;
+mod series;
+mod tally;
+
+pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt};
+pub use environment::{Environment, Gpu};
+pub use journal::{
+    Entry, Header, JOURNAL_VERSION, LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo,
+};
+pub use latencies::{Above, LONGEST_NS, Latencies};
+pub use outcome::{Cause, Class, Outcome, Outcomes};
+pub use run::{FoldError, INTERVAL_NS, Over, PhaseInterval, PhaseRecord, RunRecord, per_second};
+pub use series::{Samples, Series, SeriesInfo, Source, SourceInfo, SourceState, Window};
+pub use tally::{
+    Connections, ErrorKey, ErrorTally, Errors, Failure, Interval, Population, RequestTally, Sample,
+};

@@ -1,0 +1,435 @@
+//! The run record: a fold over the journal.
+//!
+//! After a clean end, after a crash or a year later, [`RunRecord::from_journal`] builds it, and every
+//! verdict and report reads nothing else.
+
+use super::doubt::{BUSY_NOTICE, Doubt};
+use super::journal::{Entry, Header, JOURNAL_VERSION, PhaseInfo};
+use super::series::{Series, Source, SourceState};
+use super::tally::{Connections, Errors, Interval, Population, RequestTally};
+use crate::gate::LatencyKind;
+use crate::record::Latencies;
+use crate::stats::Second;
+
+/// Everything that is known about a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunRecord {
+    /// What was going to happen.
+    pub header: Header,
+    /// What happened in each phase that began.
+    pub phases: Vec<PhaseRecord>,
+    /// Telemetry.
+    pub sources: Vec<Source>,
+    /// Whatever weakens the measurement.
+    pub doubts: Vec<Doubt>,
+    /// When the run ended, or the last moment that is known of it, in nanoseconds since its start.
+    pub ended_ns: u64,
+}
+
+/// What happened in one phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseRecord {
+    /// Which phase of the header.
+    pub index: usize,
+    /// What was going to happen.
+    pub info: PhaseInfo,
+    /// When it began, in nanoseconds since the start of the run.
+    pub started_ns: u64,
+    /// Begin of the measured window.
+    pub measured_from_ns: u64,
+    /// End of the measured window.
+    pub measured_to_ns: u64,
+    /// When its last request was over; `None` when the run ended before that.
+    pub ended_ns: Option<u64>,
+    /// Requests of the warm-up, summed up.
+    pub warmup: Population,
+    /// Requests of the measured window, summed up.
+    pub measured: Population,
+    /// All of `measured` as one.
+    pub total: RequestTally,
+    /// Connections, summed up.
+    pub connections: Connections,
+    /// Errors, summed up.
+    pub errors: Errors,
+    /// Intended start to actual send, summed up.
+    pub send_lag: Latencies,
+    /// What was counted in each second.
+    pub intervals: Vec<PhaseInterval>,
+}
+
+/// One second of a phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseInterval {
+    /// When it began, in nanoseconds since the start of the run.
+    pub from_ns: u64,
+    /// What was counted.
+    pub counts: Interval,
+    /// All measured requests as one.
+    pub measured: RequestTally,
+    /// All requests of the warm-up as one.
+    pub warmup: RequestTally,
+}
+
+/// Why a journal is not a run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FoldError {
+    /// It has no entry at all, or does not begin with [`Entry::RunStarted`].
+    #[error("the journal does not begin with the start of a run")]
+    NoStart,
+    /// It was written by a newer version.
+    #[error(
+        "the journal has version {found}, and this bench reads up to {JOURNAL_VERSION}: use a newer bench"
+    )]
+    Newer {
+        /// The version found.
+        found: u32,
+    },
+    /// An entry contradicts those before it.
+    #[error("entry {position} of the journal makes no sense: {reason}")]
+    Contradiction {
+        /// Its position, from 1.
+        position: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl RunRecord {
+    /// Builds the record from the entries of a journal.
+    ///
+    /// # Errors
+    /// When the entries are not those of a run. A journal that merely ends too early is one.
+    pub fn from_journal(entries: impl IntoIterator<Item = Entry>) -> Result<Self, FoldError> {
+        let mut entries = entries.into_iter();
+        let Some(Entry::RunStarted(header)) = entries.next() else {
+            return Err(FoldError::NoStart);
+        };
+        if header.version > JOURNAL_VERSION {
+            return Err(FoldError::Newer {
+                found: header.version,
+            });
+        }
+        let mut record = Self {
+            header: *header,
+            phases: Vec::new(),
+            sources: Vec::new(),
+            doubts: Vec::new(),
+            ended_ns: 0,
+        };
+        let mut has_end = false;
+        for (position, entry) in entries.enumerate() {
+            has_end = matches!(entry, Entry::RunEnded { .. });
+            record
+                .apply(entry)
+                .map_err(|reason| FoldError::Contradiction {
+                    position: position + 2,
+                    reason,
+                })?;
+        }
+        record.close(has_end);
+        Ok(record)
+    }
+
+    fn apply(&mut self, entry: Entry) -> Result<(), String> {
+        match entry {
+            Entry::RunStarted(_) => return Err("the run starts twice".to_owned()),
+            Entry::Sources { sources } => {
+                self.sources = sources.into_iter().map(Source::new).collect();
+            }
+            Entry::PhaseStarted { phase, at_ns } => {
+                let info = self
+                    .header
+                    .phases
+                    .get(phase)
+                    .ok_or_else(|| format!("there is no phase {phase}"))?;
+                self.phases
+                    .push(PhaseRecord::new(phase, info.clone(), at_ns));
+                self.seen(at_ns);
+            }
+            Entry::Interval { phase, interval } => {
+                let record = self.phase_mut(phase)?;
+                record.add(*interval);
+                let end = record.intervals_end_ns();
+                self.seen(end);
+            }
+            Entry::Samples(samples) => {
+                if let Some(&last) = samples.at_ns.last() {
+                    self.seen(last);
+                }
+                let source = samples.source;
+                self.sources
+                    .get_mut(source)
+                    .ok_or_else(|| format!("there is no telemetry source {source}"))?
+                    .append(samples)?;
+            }
+            Entry::PhaseEnded {
+                phase,
+                measured_from_ns,
+                measured_to_ns,
+                at_ns,
+            } => {
+                let record = self.phase_mut(phase)?;
+                record.measured_from_ns = measured_from_ns;
+                record.measured_to_ns = measured_to_ns;
+                record.ended_ns = Some(at_ns);
+                self.seen(at_ns);
+            }
+            Entry::Doubt(doubt) => self.doubts.push(doubt),
+            Entry::RunEnded { at_ns } => self.seen(at_ns),
+        }
+        Ok(())
+    }
+
+    fn phase_mut(&mut self, phase: usize) -> Result<&mut PhaseRecord, String> {
+        self.phases
+            .iter_mut()
+            .find(|record| record.index == phase)
+            .ok_or_else(|| format!("phase {phase} has not begun"))
+    }
+
+    fn seen(&mut self, at_ns: u64) {
+        self.ended_ns = self.ended_ns.max(at_ns);
+    }
+
+    /// Adds what only shows when everything is known.
+    fn close(&mut self, has_end: bool) {
+        let ended_ns = self.ended_ns;
+        for phase in &mut self.phases {
+            phase.close(ended_ns);
+        }
+        let derived: Vec<Doubt> = self.phases.iter().flat_map(PhaseRecord::doubts).collect();
+        self.doubts.extend(derived);
+        for source in &self.sources {
+            if source.info.simulated && source.info.state == SourceState::Present {
+                self.doubts.push(Doubt::Simulated {
+                    source: source.info.name.clone(),
+                });
+            }
+        }
+        if !has_end {
+            self.doubts.push(Doubt::CutOff {
+                at_ns: self.ended_ns,
+            });
+        }
+    }
+
+    /// Whether the run did not come to its planned end.
+    pub fn is_partial(&self) -> bool {
+        self.doubts.iter().any(Doubt::forbids_pass) || self.phases.len() < self.header.phases.len()
+    }
+
+    /// Whether anything in it is made up.
+    pub fn is_simulated(&self) -> bool {
+        self.doubts
+            .iter()
+            .any(|doubt| matches!(doubt, Doubt::Simulated { .. }))
+    }
+
+    /// The series of a metric, one for each instance.
+    pub fn series<'a>(&'a self, metric: &'a str) -> impl Iterator<Item = Series<'a>> {
+        self.sources
+            .iter()
+            .flat_map(move |source| source.of(metric))
+    }
+
+    /// The source that is responsible for a metric: by the first part of its name.
+    pub fn source_of(&self, metric: &str) -> Option<&Source> {
+        let family = metric.split('.').next().unwrap_or_default();
+        self.sources
+            .iter()
+            .find(|source| source.info.name == family)
+    }
+}
+
+impl PhaseRecord {
+    fn new(index: usize, info: PhaseInfo, started_ns: u64) -> Self {
+        let measured_from_ns = started_ns + info.warmup_ns;
+        Self {
+            index,
+            measured_from_ns,
+            measured_to_ns: measured_from_ns,
+            info,
+            started_ns,
+            ended_ns: None,
+            warmup: Population::default(),
+            measured: Population::default(),
+            total: RequestTally::default(),
+            connections: Connections::default(),
+            errors: Errors::default(),
+            send_lag: Latencies::default(),
+            intervals: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, counts: Interval) {
+        self.warmup.merge(&counts.warmup);
+        self.measured.merge(&counts.measured);
+        self.connections.merge(&counts.connections);
+        self.errors.merge(counts.errors.clone());
+        self.send_lag.merge(&counts.send_lag);
+        self.intervals.push(PhaseInterval {
+            from_ns: self.started_ns + u64::from(counts.index) * INTERVAL_NS,
+            measured: counts.measured.total(),
+            warmup: counts.warmup.total(),
+            counts,
+        });
+    }
+
+    fn intervals_end_ns(&self) -> u64 {
+        self.intervals
+            .last()
+            .map_or(self.started_ns, |interval| interval.from_ns + INTERVAL_NS)
+    }
+
+    fn close(&mut self, run_ended_ns: u64) {
+        self.total = self.measured.total();
+        if self.ended_ns.is_none() {
+            // Cut off: what is known of the window ends with the last second on disk.
+            let planned = self.info.duration_ns.map_or(u64::MAX, |duration| {
+                self.measured_from_ns.saturating_add(duration)
+            });
+            self.measured_to_ns = self
+                .intervals_end_ns()
+                .min(run_ended_ns)
+                .min(planned)
+                .max(self.measured_from_ns);
+        }
+    }
+
+    /// The length of the measured window in nanoseconds.
+    pub fn measured_ns(&self) -> u64 {
+        self.measured_to_ns.saturating_sub(self.measured_from_ns)
+    }
+
+    /// Successful requests per second of the measured window.
+    pub fn throughput(&self) -> f64 {
+        per_second(self.total.response.count(), self.measured_ns())
+    }
+
+    /// Mean requests in flight in the measured window.
+    pub fn mean_in_flight(&self) -> f64 {
+        let sum: u64 = self.intervals.iter().map(|i| i.counts.in_flight_ns).sum();
+        sum as f64 / self.measured_ns().max(1) as f64
+    }
+
+    /// The same, by adding up how long each request took.
+    fn summed_in_flight(&self) -> f64 {
+        let sum: u64 = self.intervals.iter().map(|i| i.counts.overlap_ns).sum();
+        sum as f64 / self.measured_ns().max(1) as f64
+    }
+
+    /// Share of time in which the busiest worker was busy: the highest of any ten seconds in a row,
+    /// or of the whole phase where that is shorter.
+    pub fn busiest_worker(&self) -> f64 {
+        const SECONDS: usize = 10;
+        let measured: Vec<f64> = self
+            .intervals
+            .iter()
+            .filter(|interval| {
+                interval.from_ns >= self.measured_from_ns
+                    && interval.from_ns + INTERVAL_NS <= self.measured_to_ns
+            })
+            .map(|interval| interval.counts.busiest_ns as f64 / INTERVAL_NS as f64)
+            .collect();
+        let width = SECONDS.min(measured.len()).max(1);
+        measured
+            .windows(width)
+            .map(|window| window.iter().sum::<f64>() / width as f64)
+            .fold(0.0, f64::max)
+    }
+
+    /// The latencies of successful requests of one kind.
+    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
+        self.total.latencies(kind)
+    }
+
+    fn doubts(&self) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        let phase = self.index;
+        let (planned, ended) = (self.total.planned, self.total.outcomes.total());
+        if self.ended_ns.is_some() && planned != ended {
+            doubts.push(Doubt::BooksOpen {
+                phase,
+                planned,
+                ended,
+            });
+        }
+        let busy = self.busiest_worker();
+        if busy > BUSY_NOTICE {
+            doubts.push(Doubt::GeneratorBusy { phase, busy });
+        }
+        let (counted, summed) = (self.mean_in_flight(), self.summed_in_flight());
+        if self.ended_ns.is_some() && counted > 0.0 && (summed / counted - 1.0).abs() > 0.005 {
+            doubts.push(Doubt::LittleMismatch {
+                phase,
+                counted,
+                summed,
+            });
+        }
+        doubts
+    }
+}
+
+impl RequestTally {
+    /// The latencies of successful requests of one kind.
+    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
+        match kind {
+            LatencyKind::Response => &self.response,
+            LatencyKind::Service => &self.service,
+            LatencyKind::Ttfb => &self.ttfb,
+        }
+    }
+
+    /// Requests over a latency limit. Those that failed count as over; those that timed out or never
+    /// ended are over if they had already taken longer than the limit, and may be if not.
+    pub fn over(&self, kind: LatencyKind, limit_ns: u64) -> Over {
+        let slow = self.latencies(kind).above(limit_ns);
+        let censored = self.censored.above(limit_ns);
+        let failed = self.outcomes.failed();
+        Over {
+            at_most: slow.at_most + self.censored.count() + failed,
+            at_least: slow.at_least + censored.at_least + failed,
+            total: self.outcomes.total(),
+        }
+    }
+}
+
+/// How many requests were over a limit, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Over {
+    /// Everything uncertain counted as over. Used to PASS.
+    pub at_most: u64,
+    /// Everything uncertain counted as not over. Used to FAIL.
+    pub at_least: u64,
+    /// Out of how many.
+    pub total: u64,
+}
+
+impl Over {
+    /// As one second of a phase, with everything uncertain counted as over.
+    pub fn second(self) -> Second {
+        Second {
+            requests: self.total,
+            over: self.at_most,
+        }
+    }
+
+    /// Adds another count.
+    pub fn merge(&mut self, other: Self) {
+        self.at_most += other.at_most;
+        self.at_least += other.at_least;
+        self.total += other.total;
+    }
+}
+
+/// The length of one interval: a second.
+pub const INTERVAL_NS: u64 = 1_000_000_000;
+
+/// A count per second over a time in nanoseconds.
+pub fn per_second(count: u64, over_ns: u64) -> f64 {
+    if over_ns == 0 {
+        0.0
+    } else {
+        count as f64 / (over_ns as f64 / 1e9)
+    }
+}

@@ -1,0 +1,435 @@
+//! What is counted about requests: per worker and second while they run, and summed up afterwards.
+
+use super::latencies::Latencies;
+use super::outcome::{Cause, Class, Outcome, Outcomes};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One finished request, as the engine saw it. Times are nanoseconds since the start of the run.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// Which request of the plan.
+    pub request: usize,
+    /// When the schedule wanted it to leave.
+    pub intended_ns: u64,
+    /// When its first byte was written; `None` if it never was.
+    pub sent_ns: Option<u64>,
+    /// When the first byte of the answer came.
+    pub first_byte_ns: Option<u64>,
+    /// When its last byte came, or when it was given up.
+    pub end_ns: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What is known about one named request in one population.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RequestTally {
+    /// How many the schedule wanted.
+    pub planned: u64,
+    /// How many reached the network.
+    pub sent: u64,
+    /// How they ended.
+    pub outcomes: Outcomes,
+    /// Response times of those that succeeded.
+    pub response: Latencies,
+    /// Service times of those that succeeded.
+    pub service: Latencies,
+    /// Times to first byte of those that succeeded.
+    pub ttfb: Latencies,
+    /// Response times of those that failed.
+    pub failed: Latencies,
+    /// Elapsed times of those that timed out or never ended: lower limits.
+    pub censored: Latencies,
+}
+
+impl RequestTally {
+    /// Counts a finished request.
+    pub fn finish(&mut self, sample: &Sample) {
+        self.outcomes.add(sample.outcome);
+        self.sent += u64::from(sample.sent_ns.is_some());
+        let response = sample.end_ns.saturating_sub(sample.intended_ns);
+        match sample.outcome.class() {
+            Class::Ok => {
+                self.response.record(response);
+                let sent = sample.sent_ns.unwrap_or(sample.intended_ns);
+                self.service.record(sample.end_ns.saturating_sub(sent));
+                if let Some(first_byte) = sample.first_byte_ns {
+                    self.ttfb
+                        .record(first_byte.saturating_sub(sample.intended_ns));
+                }
+            }
+            Class::Failed => self.failed.record(response),
+            Class::Censored => self.censored.record(response),
+        }
+    }
+
+    /// Adds another tally.
+    pub fn merge(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.sent += other.sent;
+        self.outcomes.merge(&other.outcomes);
+        self.response.merge(&other.response);
+        self.service.merge(&other.service);
+        self.ttfb.merge(&other.ttfb);
+        self.failed.merge(&other.failed);
+        self.censored.merge(&other.censored);
+    }
+
+    /// Forgets everything, and keeps the memory.
+    pub fn reset(&mut self) {
+        self.planned = 0;
+        self.sent = 0;
+        self.outcomes = Outcomes::default();
+        for latencies in [
+            &mut self.response,
+            &mut self.service,
+            &mut self.ttfb,
+            &mut self.failed,
+            &mut self.censored,
+        ] {
+            latencies.reset();
+        }
+    }
+
+    /// Whether nothing was planned and nothing ended.
+    pub fn is_empty(&self) -> bool {
+        self.planned == 0 && self.outcomes.total() == 0
+    }
+}
+
+/// Tallies by request. Requests that did not occur may be absent at the end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Population {
+    requests: Vec<RequestTally>,
+}
+
+impl Population {
+    /// The tally of one request.
+    pub fn of(&mut self, request: usize) -> &mut RequestTally {
+        if self.requests.len() <= request {
+            self.requests
+                .resize_with(request + 1, RequestTally::default);
+        }
+        &mut self.requests[request]
+    }
+
+    /// Adds another population.
+    pub fn merge(&mut self, other: &Self) {
+        for (request, tally) in other.requests.iter().enumerate() {
+            if !tally.is_empty() {
+                self.of(request).merge(tally);
+            }
+        }
+    }
+
+    /// Forgets everything, and keeps the memory.
+    pub fn reset(&mut self) {
+        self.requests.iter_mut().for_each(RequestTally::reset);
+    }
+
+    /// All requests as one.
+    pub fn total(&self) -> RequestTally {
+        let mut total = RequestTally::default();
+        for tally in &self.requests {
+            total.merge(tally);
+        }
+        total
+    }
+
+    /// The tallies by request, in the order of the plan.
+    pub fn requests(&self) -> &[RequestTally] {
+        &self.requests
+    }
+
+    /// Whether nothing happened at all.
+    pub fn is_empty(&self) -> bool {
+        self.requests.iter().all(RequestTally::is_empty)
+    }
+}
+
+/// Connections to the target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connections {
+    /// How many were opened.
+    pub opened: u64,
+    /// How many attempts failed.
+    pub failed: u64,
+    /// How many requests found their kept connection closed and were sent anew on a fresh one.
+    pub reopened: u64,
+    /// How long opening took (TCP).
+    pub connect: Latencies,
+}
+
+impl Connections {
+    /// Adds another tally.
+    pub fn merge(&mut self, other: &Self) {
+        self.opened += other.opened;
+        self.failed += other.failed;
+        self.reopened += other.reopened;
+        self.connect.merge(&other.connect);
+    }
+
+    fn reset(&mut self) {
+        self.opened = 0;
+        self.failed = 0;
+        self.reopened = 0;
+        self.connect.reset();
+    }
+}
+
+/// Which requests failed in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ErrorKey {
+    /// Which request of the plan.
+    pub request: usize,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// Requests that failed in the same way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErrorTally {
+    /// Which.
+    #[serde(flatten)]
+    pub key: ErrorKey,
+    /// How many.
+    pub count: u64,
+    /// When the first of them ended, in nanoseconds since the start of the run.
+    pub first_ns: u64,
+    /// What was said, for example the text of the operating system.
+    pub detail: String,
+    /// The beginning of the answer's body, unprintable bytes as `\xNN`; empty if there was none.
+    pub body: String,
+}
+
+/// What one failure looked like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub cause: Cause,
+    /// What was said.
+    pub detail: String,
+    /// The beginning of the answer's body.
+    pub body: String,
+}
+
+/// The errors of a stretch of time, one entry for each kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<ErrorTally>", into = "Vec<ErrorTally>")]
+pub struct Errors {
+    kinds: BTreeMap<ErrorKey, ErrorTally>,
+}
+
+impl From<Vec<ErrorTally>> for Errors {
+    fn from(list: Vec<ErrorTally>) -> Self {
+        let mut errors = Self::default();
+        list.into_iter().for_each(|tally| errors.merge_one(tally));
+        errors
+    }
+}
+
+impl From<Errors> for Vec<ErrorTally> {
+    fn from(errors: Errors) -> Self {
+        errors.kinds.into_values().collect()
+    }
+}
+
+impl Errors {
+    /// Counts one failure; the first of its kind leaves its details.
+    pub fn add(&mut self, request: usize, outcome: Outcome, failure: Failure, at_ns: u64) {
+        let key = ErrorKey {
+            request,
+            outcome,
+            cause: failure.cause,
+        };
+        self.kinds
+            .entry(key)
+            .and_modify(|tally| tally.count += 1)
+            .or_insert_with(|| ErrorTally {
+                key,
+                count: 1,
+                first_ns: at_ns,
+                detail: failure.detail,
+                body: failure.body,
+            });
+    }
+
+    /// Adds the errors of another stretch.
+    pub fn merge(&mut self, other: Self) {
+        for tally in other.kinds.into_values() {
+            self.merge_one(tally);
+        }
+    }
+
+    fn merge_one(&mut self, tally: ErrorTally) {
+        match self.kinds.get_mut(&tally.key) {
+            Some(known) => {
+                let count = known.count + tally.count;
+                if tally.first_ns < known.first_ns {
+                    *known = tally;
+                }
+                known.count = count;
+            }
+            None => {
+                self.kinds.insert(tally.key, tally);
+            }
+        }
+    }
+
+    /// Each kind of error, the most frequent first.
+    pub fn by_frequency(&self) -> Vec<&ErrorTally> {
+        let mut kinds: Vec<&ErrorTally> = self.kinds.values().collect();
+        kinds.sort_by_key(|tally| (std::cmp::Reverse(tally.count), tally.key));
+        kinds
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    fn take(&mut self) -> Self {
+        Self {
+            kinds: std::mem::take(&mut self.kinds),
+        }
+    }
+}
+
+/// Everything that was counted in one interval of a phase, by one worker or by all of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// Its number within the phase: it covers the seconds from `index` to `index + 1`.
+    pub index: u32,
+    /// Requests whose intended start lay in the warm-up.
+    pub warmup: Population,
+    /// Requests whose intended start lay in the measured window.
+    pub measured: Population,
+    /// Requests in flight at the end of the interval.
+    pub in_flight: u64,
+    /// In-flight requests integrated over the part of the interval that lies in the measured window,
+    /// in request-nanoseconds.
+    pub in_flight_ns: u64,
+    /// The time that measured requests spent between intended start and end, as far as it lies in
+    /// the measured window, in request-nanoseconds; counted when they end.
+    pub overlap_ns: u64,
+    /// Connections.
+    pub connections: Connections,
+    /// Intended start to actual send, of every request that was sent.
+    pub send_lag: Latencies,
+    /// Bytes written.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+    /// Time that the workers' runtimes were busy, in nanoseconds.
+    pub busy_ns: u64,
+    /// The same of the busiest worker.
+    pub busiest_ns: u64,
+    /// Errors, in the warm-up and in the measured window.
+    pub errors: Errors,
+}
+
+impl Interval {
+    /// Adds what another worker counted in the same interval.
+    pub fn merge(&mut self, other: Self) {
+        self.warmup.merge(&other.warmup);
+        self.measured.merge(&other.measured);
+        self.in_flight += other.in_flight;
+        self.in_flight_ns += other.in_flight_ns;
+        self.overlap_ns += other.overlap_ns;
+        self.connections.merge(&other.connections);
+        self.send_lag.merge(&other.send_lag);
+        self.bytes_sent += other.bytes_sent;
+        self.bytes_received += other.bytes_received;
+        self.busy_ns += other.busy_ns;
+        self.busiest_ns = self.busiest_ns.max(other.busiest_ns);
+        self.errors.merge(other.errors);
+    }
+
+    /// Forgets everything, and keeps the memory.
+    pub fn reset(&mut self, index: u32) {
+        self.index = index;
+        self.warmup.reset();
+        self.measured.reset();
+        self.in_flight = 0;
+        self.in_flight_ns = 0;
+        self.overlap_ns = 0;
+        self.connections.reset();
+        self.send_lag.reset();
+        self.bytes_sent = 0;
+        self.bytes_received = 0;
+        self.busy_ns = 0;
+        self.busiest_ns = 0;
+        self.errors.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(outcome: Outcome) -> Sample {
+        Sample {
+            request: 0,
+            intended_ns: 1_000_000,
+            sent_ns: Some(3_000_000),
+            first_byte_ns: Some(4_000_000),
+            end_ns: 6_000_000,
+            outcome,
+        }
+    }
+
+    #[test]
+    fn each_class_has_its_own_histogram() {
+        let mut tally = RequestTally::default();
+        for outcome in Outcome::ALL {
+            tally.finish(&sample(outcome));
+        }
+        assert_eq!(tally.response.count(), 1);
+        assert_eq!(tally.failed.count(), 6);
+        assert_eq!(tally.censored.count(), 2);
+        assert_eq!(tally.outcomes.total(), 9);
+        let median_ms = |latencies: &Latencies| latencies.quantile_ns(0.5).unwrap() as f64 / 1e6;
+        assert!((median_ms(&tally.response) - 5.0).abs() < 0.005);
+        assert!((median_ms(&tally.service) - 3.0).abs() < 0.003);
+        assert!((median_ms(&tally.ttfb) - 3.0).abs() < 0.003);
+    }
+
+    #[test]
+    fn errors_keep_the_first_example_and_count_all() {
+        let failure = |detail: &str| Failure {
+            cause: Cause::Status(500),
+            detail: detail.to_owned(),
+            body: String::new(),
+        };
+        let mut late = Errors::default();
+        late.add(0, Outcome::BadStatus, failure("late"), 20);
+        late.add(0, Outcome::BadStatus, failure("later"), 30);
+        let mut early = Errors::default();
+        early.add(0, Outcome::BadStatus, failure("early"), 10);
+        early.add(1, Outcome::BadStatus, failure("other request"), 11);
+        late.merge(early);
+        let kinds = late.by_frequency();
+        assert_eq!((kinds[0].count, kinds[0].detail.as_str()), (3, "early"));
+        assert_eq!((kinds[1].count, kinds[1].key.request), (1, 1));
+        let text = serde_json::to_string(&late).unwrap();
+        assert_eq!(serde_json::from_str::<Errors>(&text).unwrap(), late);
+    }
+
+    #[test]
+    fn a_reset_interval_is_like_new() {
+        let mut interval = Interval::default();
+        interval.measured.of(1).planned += 1;
+        interval.measured.of(1).finish(&sample(Outcome::Ok));
+        interval.send_lag.record(5);
+        interval.busy_ns = 7;
+        interval.reset(3);
+        assert!(interval.measured.is_empty());
+        assert_eq!(interval.index, 3);
+        assert_eq!(interval.measured.total(), RequestTally::default());
+        assert!(interval.send_lag.is_empty());
+    }
+}
