@@ -5,10 +5,13 @@
 //! `tests/it/layers.rs` holds the code to it.
 
 pub mod diag;
+pub mod engine;
 pub mod gate;
+pub mod http;
 pub mod plan;
 pub mod record;
 pub mod scenario;
 pub mod schedule;
 pub mod stats;
 pub mod units;
+pub mod verdict;

@@ -2,9 +2,20 @@
 
 use super::data::Rows;
 use super::render::{Renderer, Row};
-use crate::record::{Cause, Failure, Outcome};
+use crate::record::{Cause, Outcome};
 use crate::scenario::{JsonTemplate, Part};
 use serde_json::Value;
+
+/// What is wrong with an answer, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// How the request ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub cause: Cause,
+    /// What was said. It may hold parts of the answer.
+    pub detail: String,
+}
 
 /// The expectations of one request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -91,24 +102,20 @@ impl Checks {
     /// Judges an answer; `cells` are the rendered cells of its row.
     ///
     /// # Errors
-    /// The outcome and the cause, if the answer is not as expected.
+    /// What is not as expected.
     pub(super) fn judge(
         &self,
         status: u16,
         body: &[u8],
         row: usize,
         cells: &[bytes::Bytes],
-    ) -> Result<(), (Outcome, Failure)> {
-        let failure = |outcome, cause, detail: String| {
-            let body = excerpt(body);
-            Err((
+    ) -> Result<(), Fault> {
+        let fault = |outcome, cause, detail| {
+            Err(Fault {
                 outcome,
-                Failure {
-                    cause,
-                    detail,
-                    body,
-                },
-            ))
+                cause,
+                detail,
+            })
         };
         if !self.status_is_right(status) {
             let expected = if self.status.is_empty() {
@@ -118,13 +125,13 @@ impl Checks {
                 list.join(" or ")
             };
             let detail = format!("expected status {expected}, got {status}");
-            return failure(Outcome::BadStatus, Cause::Status(status), detail);
+            return fault(Outcome::BadStatus, Cause::Status(status), detail);
         }
         if !self.json.is_empty() {
             let parsed: Value = match serde_json::from_slice(body) {
                 Ok(parsed) => parsed,
                 Err(error) => {
-                    return failure(Outcome::FailedCheck, Cause::NotJson, error.to_string());
+                    return fault(Outcome::FailedCheck, Cause::NotJson, error.to_string());
                 }
             };
             for (index, check) in self.json.iter().enumerate() {
@@ -135,7 +142,7 @@ impl Checks {
                 }
                 let found = found.map_or_else(|| "nothing".to_owned(), ToString::to_string);
                 let detail = format!("`{}` is {found}, expected {expected}", check.pointer);
-                return failure(Outcome::FailedCheck, Cause::JsonCheck(small(index)), detail);
+                return fault(Outcome::FailedCheck, Cause::JsonCheck(small(index)), detail);
             }
         }
         for (index, renderer) in self.text.iter().enumerate() {
@@ -146,7 +153,7 @@ impl Checks {
                     "the body does not contain `{}`",
                     String::from_utf8_lossy(&expected)
                 );
-                return failure(Outcome::FailedCheck, Cause::TextCheck(small(index)), detail);
+                return fault(Outcome::FailedCheck, Cause::TextCheck(small(index)), detail);
             }
         }
         Ok(())
@@ -177,11 +184,10 @@ fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// The beginning of a body as text: what is not printable UTF-8 appears as `\xNN`.
-pub fn excerpt(body: &[u8]) -> String {
-    const LONGEST: usize = 512;
-    let mut out = String::new();
-    for chunk in body[..body.len().min(LONGEST)].utf8_chunks() {
+/// A body as text: what is not printable UTF-8 appears as `\xNN`.
+pub fn printable(body: &[u8]) -> String {
+    let mut out = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
         for c in chunk.valid().chars() {
             if c.is_control() && c != '\n' && c != '\t' {
                 out.extend(c.escape_default());
@@ -192,9 +198,6 @@ pub fn excerpt(body: &[u8]) -> String {
         for byte in chunk.invalid() {
             out.push_str(&format!("\\x{byte:02x}"));
         }
-    }
-    if body.len() > LONGEST {
-        out.push_str(&format!("… ({} bytes in all)", body.len()));
     }
     out
 }
@@ -217,7 +220,7 @@ mod tests {
         checks
             .judge(status, body, 0, &[])
             .err()
-            .map(|(_, failure)| failure.cause)
+            .map(|fault| fault.cause)
     }
 
     #[test]
@@ -242,16 +245,13 @@ mod tests {
         );
         assert_eq!(cause(&checks, 200, b"{}"), Some(Cause::JsonCheck(0)));
         assert_eq!(cause(&checks, 200, b"<html>"), Some(Cause::NotJson));
-        let (outcome, failure) = checks.judge(200, b"{\"a\": [2]}", 0, &[]).unwrap_err();
-        assert_eq!(outcome, Outcome::FailedCheck);
-        assert_eq!(failure.detail, "`/a/0` is 2, expected 1.0");
+        let fault = checks.judge(200, b"{\"a\": [2]}", 0, &[]).unwrap_err();
+        assert_eq!(fault.outcome, Outcome::FailedCheck);
+        assert_eq!(fault.detail, "`/a/0` is 2, expected 1.0");
     }
 
     #[test]
-    fn excerpts_hide_nothing_and_break_nothing() {
-        assert_eq!(excerpt(b"<b>\xff\x00\n"), "<b>\\xff\\u{0}\n");
-        let long = excerpt(&[b'x'; 2000]);
-        assert!(long.ends_with("… (2000 bytes in all)"));
-        assert!(long.len() < 600);
+    fn any_body_is_printable() {
+        assert_eq!(printable(b"<b>\xff\x00\n"), "<b>\\xff\\u{0}\n");
     }
 }

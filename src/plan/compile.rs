@@ -230,16 +230,13 @@ fn compile_request(
         };
         // A request's own header replaces the target's.
         changing_headers.retain(|(known, _)| *known != name);
-        match renderer.constant() {
-            Some(value) => {
-                if let Ok(value) = HeaderValue::from_bytes(value) {
-                    headers.insert(name, value);
-                }
+        if let Some(value) = renderer.constant() {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.insert(name, value);
             }
-            None => {
-                headers.remove(&name);
-                changing_headers.push((name, renderer));
-            }
+        } else {
+            headers.remove(&name);
+            changing_headers.push((name, renderer));
         }
     }
     let mut checks = Checks {

@@ -7,12 +7,12 @@ mod compile;
 mod data;
 mod render;
 
-pub use check::{Checks, excerpt};
+pub use check::{Checks, Fault, printable};
 pub use compile::{Facts, compile};
 pub use render::{Draw, Renderer};
 
 use crate::gate::Gate;
-use crate::record::{Failure, LoadInfo, Outcome, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo};
+use crate::record::{LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo};
 use crate::scenario::{DataOrder, ReferenceOptions, Telemetry};
 use crate::schedule::{Load, Mix, Stop};
 use bytes::Bytes;
@@ -179,8 +179,8 @@ impl RequestPlan {
     /// Judges an answer to the request that was rendered with this row.
     ///
     /// # Errors
-    /// The outcome and the cause, if the answer is not as expected.
-    pub fn judge(&self, status: u16, body: &[u8], row: usize) -> Result<(), (Outcome, Failure)> {
+    /// What is not as expected.
+    pub fn judge(&self, status: u16, body: &[u8], row: usize) -> Result<(), Fault> {
         self.checks.judge(status, body, row, self.cells(row))
     }
 

@@ -333,8 +333,8 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Adds what another worker counted in the same interval.
-    pub fn merge(&mut self, other: Self) {
+    /// Adds what another worker counted in the same interval; its errors are taken out of it.
+    pub fn merge(&mut self, other: &mut Self) {
         self.warmup.merge(&other.warmup);
         self.measured.merge(&other.measured);
         self.in_flight += other.in_flight;
@@ -346,7 +346,7 @@ impl Interval {
         self.bytes_received += other.bytes_received;
         self.busy_ns += other.busy_ns;
         self.busiest_ns = self.busiest_ns.max(other.busiest_ns);
-        self.errors.merge(other.errors);
+        self.errors.merge(other.errors.take());
     }
 
     /// Forgets everything, and keeps the memory.

@@ -19,7 +19,7 @@ pub(super) fn read_request(
 ) -> Option<Request> {
     let mut secrets = Vec::new();
     let body = read_body(cx, &mut table, &mut secrets);
-    let method = read_method(cx, &mut table, &body);
+    let method = read_method(cx, &mut table, body.as_ref());
     table.require(cx, "path", "for example path = \"/v1/inference\"");
     let path = table.text(cx, "path").and_then(|text| {
         secrets.extend(text.secrets.iter().cloned());
@@ -58,7 +58,7 @@ pub(super) fn read_request(
     Some(request)
 }
 
-fn read_method(cx: &mut Context<'_>, table: &mut Table<'_>, body: &Option<Body>) -> String {
+fn read_method(cx: &mut Context<'_>, table: &mut Table<'_>, body: Option<&Body>) -> String {
     const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     let default = if matches!(body, Some(Body::Empty)) {
         "GET"

@@ -1,0 +1,450 @@
+//! The control side of a run: starts workers and samplers, merges their seconds, and delivers the
+//! entries of the journal in order.
+
+use super::Placement;
+use super::clock::RunClock;
+use super::ports::{Probe, Sink, Stop, Target, WallClock};
+use super::sampler::{self, Samplers};
+use super::worker::{self, Finished, Orders};
+use crate::plan::{PhasePlan, Plan};
+use crate::record::{Doubt, Entry, Interval, Samples, SourceInfo};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// What workers and samplers tell the control side.
+pub(super) enum Message {
+    /// A worker's second is over.
+    Second {
+        worker: usize,
+        interval: Box<Interval>,
+    },
+    /// A worker's phase is over.
+    Finished { worker: usize, finished: Finished },
+    /// A worker could not go on.
+    Broken { message: String },
+    /// Telemetry.
+    Samples(Samples),
+    /// A telemetry source stopped delivering.
+    SourceLost { source: usize, reason: String },
+}
+
+/// What the engine works with; see the traits for what each does.
+pub struct Ports<'a, T> {
+    /// The service under test.
+    pub target: T,
+    /// Telemetry sources that are there.
+    pub probes: Vec<Box<dyn Probe>>,
+    /// Telemetry sources that are not there, and why.
+    pub absent: Vec<SourceInfo>,
+    /// Where the entries go.
+    pub sink: &'a mut dyn Sink,
+    /// Tells the engine to stop early.
+    pub stop: watch::Receiver<Stop>,
+    /// Shows whether the wall clock is set meanwhile.
+    pub wall: &'a dyn WallClock,
+    /// Where workers and samplers run.
+    pub placement: Placement,
+}
+
+/// Runs a plan from its first phase to its end, and delivers all entries but the first to the sink.
+///
+/// # Errors
+/// When a worker breaks, which is a fault of this program. A failing target is data.
+pub async fn run<T: Target>(
+    plan: &Plan,
+    clock: RunClock,
+    ports: Ports<'_, T>,
+) -> Result<(), EngineFault> {
+    let (out, messages) = unbounded_channel();
+    let (halt, halted) = watch::channel(Stop::Go);
+    let mut sources: Vec<SourceInfo> = ports.probes.iter().map(|probe| probe.info()).collect();
+    let source_names: Vec<String> = sources.iter().map(|info| info.name.clone()).collect();
+    sources.extend(ports.absent);
+    let mut control = Control {
+        clock,
+        sink: ports.sink,
+        outside: ports.stop,
+        outside_open: true,
+        halt,
+        messages,
+        source_names,
+        wall: WallWatch::new(ports.wall, clock),
+        placement: ports.placement,
+        interrupted: false,
+        pulse: Pulse::start(),
+    };
+    control.deliver(Entry::Sources { sources });
+    let samplers = sampler::start(ports.probes, clock, &out, ports.placement);
+    let mut result = Ok(());
+    for (index, phase) in plan.phases.iter().enumerate() {
+        if *control.halt.borrow() != Stop::Go {
+            break;
+        }
+        let crew = Crew {
+            plan,
+            target: &ports.target,
+            out: &out,
+            halted: &halted,
+        };
+        result = control.run_phase(index, phase, &crew).await;
+        if result.is_err() {
+            break;
+        }
+    }
+    control.stop_samplers(samplers).await;
+    let at_ns = clock.now_ns();
+    control.deliver(Entry::RunEnded { at_ns });
+    result
+}
+
+/// A fault of the engine itself.
+#[derive(Debug, thiserror::Error)]
+#[error("a load worker broke: {message}")]
+pub struct EngineFault {
+    message: String,
+}
+
+/// What is needed to start the workers of a phase.
+struct Crew<'a, T> {
+    plan: &'a Plan,
+    target: &'a T,
+    out: &'a UnboundedSender<Message>,
+    halted: &'a watch::Receiver<Stop>,
+}
+
+struct Control<'a> {
+    clock: RunClock,
+    sink: &'a mut dyn Sink,
+    outside: watch::Receiver<Stop>,
+    outside_open: bool,
+    halt: watch::Sender<Stop>,
+    messages: UnboundedReceiver<Message>,
+    source_names: Vec<String>,
+    wall: WallWatch<'a>,
+    placement: Placement,
+    interrupted: bool,
+    pulse: Pulse,
+}
+
+impl Control<'_> {
+    /// Hands an entry to the sink; a sink that fails stops the load.
+    fn deliver(&mut self, entry: Entry) {
+        if let Err(reason) = self.sink.entry(entry)
+            && *self.halt.borrow() == Stop::Go
+        {
+            self.halt.send_replace(Stop::Drain);
+            let at_ns = self.clock.now_ns();
+            // The sink keeps this one in memory, where it cannot be lost before the report.
+            let _ = self
+                .sink
+                .entry(Entry::Doubt(Doubt::JournalFailed { at_ns, reason }));
+        }
+    }
+
+    async fn run_phase<T: Target>(
+        &mut self,
+        index: usize,
+        phase: &PhasePlan,
+        crew: &Crew<'_, T>,
+    ) -> Result<(), EngineFault> {
+        // A moment ahead, so that every worker is ready when the phase begins.
+        let started_ns = self.clock.ns(Instant::now() + LEAD);
+        self.deliver(Entry::PhaseStarted {
+            phase: index,
+            at_ns: started_ns,
+        });
+        let workers = crew.plan.workers.min(phase.load.slots() as usize).max(1);
+        let mut merge = Merge::new(workers);
+        let mut spares = Vec::with_capacity(workers);
+        let mut hands = Vec::with_capacity(workers);
+        for worker in 0..workers {
+            let (spare, spare_receiver) = unbounded_channel();
+            spares.push(spare);
+            let orders = Orders {
+                worker,
+                workers,
+                phase: phase.clone(),
+                phase_index: index,
+                started_ns,
+                timeout: crew.plan.target.timeout,
+                seed: crew.plan.seed,
+                clock: self.clock,
+                stop: crew.halted.clone(),
+                out: crew.out.clone(),
+                spares: spare_receiver,
+            };
+            hands.push(start_worker(orders, crew.target.clone(), self.placement));
+        }
+        let mut finished: Vec<Finished> = Vec::new();
+        while finished.len() < workers {
+            let Some(message) = self.next_message().await else {
+                continue;
+            };
+            match message {
+                Message::Second { worker, interval } => {
+                    merge.add(worker, interval, &spares);
+                }
+                Message::Finished {
+                    worker,
+                    finished: last,
+                } => {
+                    merge.finish(worker);
+                    finished.push(last);
+                }
+                Message::Broken { message } => {
+                    self.halt.send_replace(Stop::Now);
+                    return Err(EngineFault { message });
+                }
+                other => self.telemetry(other),
+            }
+            while let Some(interval) = merge.next_complete() {
+                self.deliver(Entry::Interval {
+                    phase: index,
+                    interval: Box::new(interval),
+                });
+            }
+        }
+        for hand in hands {
+            hand.join().await;
+        }
+        let measured_from_ns =
+            started_ns + u64::try_from(phase.warmup.as_nanos()).unwrap_or(u64::MAX);
+        let latest = |pick: fn(&Finished) -> u64| finished.iter().map(pick).max().unwrap_or(0);
+        self.deliver(Entry::PhaseEnded {
+            phase: index,
+            measured_from_ns,
+            measured_to_ns: latest(|end| end.measured_to_ns).max(measured_from_ns),
+            at_ns: latest(|end| end.ended_ns),
+        });
+        Ok(())
+    }
+
+    /// Awaits the next message and meanwhile watches the outside, the wall clock and its own pulse.
+    async fn next_message(&mut self) -> Option<Message> {
+        tokio::select! {
+            biased;
+            changed = self.outside.changed(), if self.outside_open => {
+                self.outside_open = changed.is_ok();
+                let level = *self.outside.borrow_and_update();
+                self.heed(level);
+                None
+            }
+            at = self.pulse.ticks.tick() => {
+                self.check_clocks(at);
+                None
+            }
+            message = self.messages.recv() => message,
+        }
+    }
+
+    fn heed(&mut self, level: Stop) {
+        if level == Stop::Go {
+            return;
+        }
+        if level > *self.halt.borrow() {
+            self.halt.send_replace(level);
+        }
+        if !self.interrupted {
+            self.interrupted = true;
+            let at_ns = self.clock.now_ns();
+            self.deliver(Entry::Doubt(Doubt::Interrupted { at_ns }));
+        }
+    }
+
+    fn check_clocks(&mut self, tick: Instant) {
+        let late = Instant::now().saturating_duration_since(tick);
+        if late > STANDSTILL {
+            let doubt = Doubt::Paused {
+                at_ns: self.clock.ns(tick),
+                for_ns: u64::try_from(late.as_nanos()).unwrap_or(u64::MAX),
+            };
+            self.deliver(Entry::Doubt(doubt));
+        }
+        if let Some(by_ms) = self.wall.step() {
+            let at_ns = self.clock.now_ns();
+            self.deliver(Entry::Doubt(Doubt::ClockStep { at_ns, by_ms }));
+        }
+    }
+
+    fn telemetry(&mut self, message: Message) {
+        match message {
+            Message::Samples(samples) => self.deliver(Entry::Samples(samples)),
+            Message::SourceLost { source, reason } => {
+                let doubt = Doubt::TelemetryLost {
+                    source: self.source_names[source].clone(),
+                    at_ns: self.clock.now_ns(),
+                    reason,
+                };
+                self.deliver(Entry::Doubt(doubt));
+            }
+            Message::Second { .. } | Message::Finished { .. } | Message::Broken { .. } => {}
+        }
+    }
+
+    /// Lets the samplers finish, and delivers what they still had.
+    async fn stop_samplers(&mut self, samplers: Samplers) {
+        samplers.stop().await;
+        while let Ok(message) = self.messages.try_recv() {
+            self.telemetry(message);
+        }
+    }
+}
+
+/// How far ahead of its announcement a phase begins.
+const LEAD: Duration = Duration::from_millis(20);
+/// A control side that wakes up this late did not run: it sleeps nearly all the time otherwise.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// The control side's own heartbeat.
+struct Pulse {
+    ticks: tokio::time::Interval,
+}
+
+impl Pulse {
+    fn start() -> Self {
+        let period = Duration::from_millis(500);
+        let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Self { ticks }
+    }
+}
+
+/// Notices that the wall clock was set, by comparing it with the monotonic one.
+struct WallWatch<'a> {
+    wall: &'a dyn WallClock,
+    clock: RunClock,
+    offset_ms: i64,
+}
+
+impl<'a> WallWatch<'a> {
+    fn new(wall: &'a dyn WallClock, clock: RunClock) -> Self {
+        let mut watch = Self {
+            wall,
+            clock,
+            offset_ms: 0,
+        };
+        watch.offset_ms = watch.offset();
+        watch
+    }
+
+    fn offset(&self) -> i64 {
+        self.wall.unix_ms() - i64::try_from(self.clock.now_ns() / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// By how much the clock was set since the last look, if by more than slewing explains.
+    fn step(&mut self) -> Option<i64> {
+        const LARGEST_SLEW_MS: i64 = 500;
+        let offset = self.offset();
+        let by = offset - self.offset_ms;
+        if by.abs() <= LARGEST_SLEW_MS {
+            return None;
+        }
+        self.offset_ms = offset;
+        Some(by)
+    }
+}
+
+/// Merges the seconds of all workers, each of which delivers its own in order.
+struct Merge {
+    /// How many seconds each worker has delivered; `u32::MAX` when it has finished.
+    delivered: Vec<u32>,
+    pending: BTreeMap<u32, Interval>,
+}
+
+impl Merge {
+    fn new(workers: usize) -> Self {
+        Self {
+            delivered: vec![0; workers],
+            pending: BTreeMap::new(),
+        }
+    }
+
+    fn add(
+        &mut self,
+        worker: usize,
+        mut interval: Box<Interval>,
+        spares: &[UnboundedSender<Box<Interval>>],
+    ) {
+        self.delivered[worker] = interval.index + 1;
+        let merged = self
+            .pending
+            .entry(interval.index)
+            .or_insert_with(|| Interval {
+                index: interval.index,
+                ..Interval::default()
+            });
+        merged.merge(&mut interval);
+        // The worker may have finished meanwhile and want it back no more.
+        let _ = spares[worker].send(interval);
+    }
+
+    fn finish(&mut self, worker: usize) {
+        self.delivered[worker] = u32::MAX;
+    }
+
+    /// The earliest second, once every worker has delivered it.
+    fn next_complete(&mut self) -> Option<Interval> {
+        let first = *self.pending.keys().next()?;
+        let complete = self.delivered.iter().all(|&delivered| delivered > first);
+        complete.then(|| self.pending.remove(&first)).flatten()
+    }
+}
+
+/// A worker that runs somewhere.
+enum Hand {
+    Thread(std::thread::JoinHandle<()>),
+    Task(tokio::task::JoinHandle<()>),
+}
+
+impl Hand {
+    async fn join(self) {
+        match self {
+            // It has said that it is finished: this does not wait.
+            Self::Thread(thread) => drop(thread.join()),
+            Self::Task(task) => drop(task.await),
+        }
+    }
+}
+
+fn start_worker<T: Target>(orders: Orders, target: T, placement: Placement) -> Hand {
+    let out = orders.out.clone();
+    let worker = orders.worker;
+    match placement {
+        Placement::SameThread => Hand::Task(tokio::task::spawn_local(async move {
+            let finished = worker::run(orders, target).await;
+            let _ = out.send(Message::Finished { worker, finished });
+        })),
+        Placement::Threads => {
+            let thread = std::thread::Builder::new()
+                .name(format!("load-{worker}"))
+                .spawn(move || {
+                    let broken = BrokenGuard { out: out.clone() };
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build()
+                        .expect("a runtime needs an epoll instance and a pipe");
+                    let finished = runtime.block_on(worker::run(orders, target));
+                    drop(runtime);
+                    let _ = out.send(Message::Finished { worker, finished });
+                    std::mem::forget(broken);
+                })
+                .expect("the system can start a thread for each core");
+            Hand::Thread(thread)
+        }
+    }
+}
+
+/// Tells the control side when a worker's thread unwinds.
+struct BrokenGuard {
+    out: UnboundedSender<Message>,
+}
+
+impl Drop for BrokenGuard {
+    fn drop(&mut self) {
+        let message = "its thread panicked; the message stands above".to_owned();
+        let _ = self.out.send(Message::Broken { message });
+    }
+}

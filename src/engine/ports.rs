@@ -1,0 +1,109 @@
+//! What the engine needs from outside: small traits that it owns and others implement.
+
+use crate::record::{Entry, Failure, Outcome, SourceInfo};
+use rand_pcg::Pcg64Mcg;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The service under test, as the engine sees it: something that opens slots.
+pub trait Target: Clone + Send + 'static {
+    /// A place for one request at a time.
+    type Slot: Slot;
+
+    /// Opens a slot. Called on the thread that will use it; it must not block.
+    fn open(&self) -> Self::Slot;
+}
+
+/// A place for one request at a time, as a rule one connection.
+pub trait Slot: 'static {
+    /// Sends one request and awaits its end, at the latest at the call's deadline.
+    ///
+    /// A failing target is an outcome, not an error. The future may be dropped; the slot is not used
+    /// again then.
+    fn exchange(&mut self, call: Call<'_>) -> impl Future<Output = Exchange>;
+}
+
+/// One request to be sent.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Which request of the plan.
+    pub request: usize,
+    /// Its number within the run, unique but not without gaps.
+    pub number: u64,
+    /// Where its random values come from.
+    pub random: &'a mut Pcg64Mcg,
+    /// When it is given up.
+    pub deadline: Instant,
+}
+
+/// How one request went.
+#[derive(Debug)]
+pub struct Exchange {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When its first byte was handed to the network; `None` if it never was.
+    pub sent: Option<Instant>,
+    /// When the first byte of the answer came.
+    pub first_byte: Option<Instant>,
+    /// When it was over.
+    pub end: Instant,
+    /// What went wrong, if anything did.
+    pub failure: Option<Failure>,
+    /// What happened to the connection.
+    pub connection: ConnectionUse,
+    /// Bytes written.
+    pub bytes_sent: u64,
+    /// Bytes read.
+    pub bytes_received: u64,
+}
+
+/// What one request did to its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionUse {
+    /// How long opening a connection took, if one was opened.
+    pub opened: Option<Duration>,
+    /// Whether opening one failed.
+    pub failed: bool,
+    /// Whether the kept connection turned out to be closed before anything was sent on it.
+    pub reopened: bool,
+}
+
+/// A source of time series.
+pub trait Probe: Send {
+    /// What it samples.
+    fn info(&self) -> SourceInfo;
+
+    /// Takes one sample: one value for each series of [`Probe::info`], in that order.
+    ///
+    /// # Errors
+    /// When the source is lost; the next sample may succeed again.
+    fn sample(&mut self, values: &mut Vec<Option<f64>>) -> Result<(), String>;
+}
+
+/// Where the entries of the journal go.
+pub trait Sink {
+    /// Takes one entry.
+    ///
+    /// # Errors
+    /// When it cannot be kept safe. The engine then stops the load and still delivers the rest.
+    fn entry(&mut self, entry: Entry) -> Result<(), String>;
+}
+
+/// The wall clock: only used to notice that it was set.
+pub trait WallClock {
+    /// Milliseconds since the Unix epoch.
+    fn unix_ms(&self) -> i64;
+}
+
+/// How urgently a run is to be stopped from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Not at all.
+    #[default]
+    Go,
+    /// Send nothing more, and wait for what is in flight.
+    Drain,
+    /// Send nothing more, and wait for nothing.
+    Now,
+}

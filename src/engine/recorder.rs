@@ -1,0 +1,226 @@
+//! One worker's books: every request it plans, sends and ends, by the second.
+//!
+//! On the hot path nothing is shared and nothing is sent; a full second is handed over as a whole.
+
+use super::clock::RunClock;
+use super::control::Message;
+use super::ports::Exchange;
+use crate::record::{INTERVAL_NS, Interval, Outcome, Sample};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+/// A request that has been taken up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket {
+    /// Which request of the plan.
+    pub(super) request: usize,
+    /// When the schedule wanted it to leave.
+    pub(super) intended_ns: u64,
+    /// When a slot took it up.
+    pub(super) taken_ns: u64,
+    /// Whether its intended start lies in the measured window.
+    pub(super) measured: bool,
+}
+
+/// Where the measured window of a phase lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MeasuredWindow {
+    pub(super) from_ns: u64,
+    /// `u64::MAX` while it is not known.
+    pub(super) to_ns: u64,
+}
+
+impl MeasuredWindow {
+    /// How much of a stretch of time lies in the window.
+    fn overlap(&self, from_ns: u64, to_ns: u64) -> u64 {
+        to_ns
+            .min(self.to_ns)
+            .saturating_sub(from_ns.max(self.from_ns))
+    }
+}
+
+pub(super) struct Recorder {
+    worker: usize,
+    clock: RunClock,
+    phase_started_ns: u64,
+    pub(super) window: MeasuredWindow,
+    current: Interval,
+    current_ends_ns: u64,
+    in_flight: u64,
+    in_flight_since_ns: u64,
+    busy: BusyTime,
+    out: UnboundedSender<Message>,
+    spares: UnboundedReceiver<Box<Interval>>,
+}
+
+impl Recorder {
+    pub(super) fn new(
+        worker: usize,
+        clock: RunClock,
+        phase_started_ns: u64,
+        window: MeasuredWindow,
+        out: UnboundedSender<Message>,
+        spares: UnboundedReceiver<Box<Interval>>,
+    ) -> Self {
+        Self {
+            worker,
+            clock,
+            phase_started_ns,
+            window,
+            current: Interval::default(),
+            current_ends_ns: phase_started_ns + INTERVAL_NS,
+            in_flight: 0,
+            in_flight_since_ns: phase_started_ns,
+            busy: BusyTime::start(),
+            out,
+            spares,
+        }
+    }
+
+    /// When the current second is over.
+    pub(super) fn current_ends_ns(&self) -> u64 {
+        self.current_ends_ns
+    }
+
+    /// A request is taken up: from here on it must end.
+    pub(super) fn begin(&mut self, ticket: &Ticket) {
+        self.rotate(ticket.taken_ns);
+        self.count_in_flight(ticket.taken_ns);
+        self.in_flight += 1;
+        self.population(ticket.measured).of(ticket.request).planned += 1;
+    }
+
+    /// A request has ended.
+    pub(super) fn end(&mut self, ticket: &Ticket, exchange: Exchange) {
+        let end_ns = self.clock.ns(exchange.end).max(ticket.taken_ns);
+        self.rotate(end_ns);
+        self.leave(ticket, end_ns);
+        let sample = Sample {
+            request: ticket.request,
+            intended_ns: ticket.intended_ns,
+            sent_ns: exchange.sent.map(|at| self.clock.ns(at)),
+            first_byte_ns: exchange.first_byte.map(|at| self.clock.ns(at)),
+            end_ns,
+            outcome: exchange.outcome,
+        };
+        self.population(ticket.measured)
+            .of(ticket.request)
+            .finish(&sample);
+        if let Some(sent_ns) = sample.sent_ns {
+            self.current
+                .send_lag
+                .record(sent_ns.saturating_sub(ticket.intended_ns));
+        }
+        self.current.bytes_sent += exchange.bytes_sent;
+        self.current.bytes_received += exchange.bytes_received;
+        let connections = &mut self.current.connections;
+        if let Some(opened) = exchange.connection.opened {
+            connections.opened += 1;
+            connections
+                .connect
+                .record(u64::try_from(opened.as_nanos()).unwrap_or(u64::MAX));
+        }
+        connections.failed += u64::from(exchange.connection.failed);
+        connections.reopened += u64::from(exchange.connection.reopened);
+        if let Some(failure) = exchange.failure {
+            self.current
+                .errors
+                .add(ticket.request, exchange.outcome, failure, end_ns);
+        }
+    }
+
+    /// The run is over before this request is.
+    pub(super) fn abandon(&mut self, ticket: &Ticket, now_ns: u64) {
+        self.rotate(now_ns);
+        self.leave(ticket, now_ns);
+        let sample = Sample {
+            request: ticket.request,
+            intended_ns: ticket.intended_ns,
+            sent_ns: Some(ticket.taken_ns),
+            first_byte_ns: None,
+            end_ns: now_ns,
+            outcome: Outcome::InFlightAtEnd,
+        };
+        self.population(ticket.measured)
+            .of(ticket.request)
+            .finish(&sample);
+    }
+
+    fn leave(&mut self, ticket: &Ticket, end_ns: u64) {
+        self.count_in_flight(end_ns);
+        self.in_flight -= 1;
+        self.current.overlap_ns += self.window.overlap(ticket.taken_ns, end_ns);
+    }
+
+    fn population(&mut self, measured: bool) -> &mut crate::record::Population {
+        if measured {
+            &mut self.current.measured
+        } else {
+            &mut self.current.warmup
+        }
+    }
+
+    /// Integrates the requests in flight up to now.
+    fn count_in_flight(&mut self, now_ns: u64) {
+        let elapsed = self.window.overlap(self.in_flight_since_ns, now_ns);
+        self.current.in_flight_ns += elapsed * self.in_flight;
+        self.in_flight_since_ns = self.in_flight_since_ns.max(now_ns);
+    }
+
+    /// Hands over every second that is over by now.
+    pub(super) fn rotate(&mut self, now_ns: u64) {
+        while now_ns >= self.current_ends_ns {
+            let ends_ns = self.current_ends_ns;
+            self.count_in_flight(ends_ns);
+            self.hand_over();
+            self.current_ends_ns = ends_ns + INTERVAL_NS;
+        }
+    }
+
+    /// Hands over the last, incomplete second.
+    pub(super) fn close(&mut self, now_ns: u64) {
+        self.rotate(now_ns);
+        self.count_in_flight(now_ns);
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
+        self.current.in_flight = self.in_flight;
+        let busy = self.busy.since_last();
+        self.current.busy_ns = busy;
+        self.current.busiest_ns = busy;
+        let mut next = self.spares.try_recv().unwrap_or_default();
+        let number = (self.current_ends_ns - self.phase_started_ns) / INTERVAL_NS;
+        next.reset(u32::try_from(number).unwrap_or(u32::MAX));
+        let full = std::mem::replace(&mut self.current, *next);
+        // A control side that is gone wants no more seconds.
+        let _ = self.out.send(Message::Second {
+            worker: self.worker,
+            interval: Box::new(full),
+        });
+    }
+}
+
+/// How long this thread's runtime has been busy.
+struct BusyTime {
+    last: Duration,
+}
+
+impl BusyTime {
+    fn start() -> Self {
+        Self { last: total_busy() }
+    }
+
+    fn since_last(&mut self) -> u64 {
+        let total = total_busy();
+        let busy = total.saturating_sub(self.last);
+        self.last = total;
+        u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+fn total_busy() -> Duration {
+    tokio::runtime::Handle::current()
+        .metrics()
+        .worker_total_busy_duration(0)
+}

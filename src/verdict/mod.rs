@@ -1,0 +1,309 @@
+//! Judges a run record by its gates: PASS, FAIL or INCONCLUSIVE, each with its evidence.
+//!
+//! Pure, and the same for a run that has just ended and for one of last year. No data is never a pass.
+
+mod requests;
+mod telemetry;
+
+use crate::gate::{self, Gate, Metric, Op};
+use crate::record::{Doubt, PhaseRecord, RunRecord};
+use crate::units::Quantity;
+use serde::Serialize;
+use std::fmt;
+
+/// PASS, FAIL or INCONCLUSIVE.
+///
+/// The order is that of precedence: of several, the largest decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verdict {
+    /// The 95 % bound lies on the good side of the limit.
+    Pass,
+    /// Neither can be said.
+    Inconclusive,
+    /// The other 95 % bound lies on the bad side of the limit.
+    Fail,
+}
+
+impl Verdict {
+    /// `PASS`, `FAIL` or `INCONCLUSIVE`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Inconclusive => "INCONCLUSIVE",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a gate looks at: one phase, or all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The phase's position in the plan; `None` for the whole run.
+    pub phase: Option<usize>,
+    /// The phase's name; empty for the whole run.
+    pub name: String,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.phase.is_some() {
+            &self.name
+        } else {
+            "run"
+        })
+    }
+}
+
+/// A gate to be judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScopedGate {
+    /// What it looks at.
+    pub scope: Scope,
+    /// As the user wrote it.
+    pub text: String,
+    /// What it means.
+    pub gate: Gate,
+}
+
+/// The gates of a record, as they were set when it was made.
+///
+/// # Errors
+/// When one of them cannot be read, which means that another version wrote the record.
+pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
+    let of_phases = record
+        .header
+        .phases
+        .iter()
+        .enumerate()
+        .flat_map(|(index, phase)| {
+            phase.gates.iter().map(move |text| {
+                let scope = Scope {
+                    phase: Some(index),
+                    name: phase.name.clone(),
+                };
+                (scope, text)
+            })
+        });
+    let of_run = record.header.gates.iter().map(|text| {
+        let scope = Scope {
+            phase: None,
+            name: String::new(),
+        };
+        (scope, text)
+    });
+    of_phases
+        .chain(of_run)
+        .map(|(scope, text)| {
+            let gate = gate::parse(text)
+                .map_err(|error| format!("the gate `{text}` cannot be read: {}", error.message))?;
+            Ok(ScopedGate {
+                scope,
+                text: text.clone(),
+                gate,
+            })
+        })
+        .collect()
+}
+
+/// The judgement on one gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateResult {
+    /// The gate.
+    pub gate: ScopedGate,
+    /// The judgement.
+    pub verdict: Verdict,
+    /// The observed value, in the metric's base unit. `None` without data, and for a percentile that
+    /// lies among requests that failed or never ended.
+    pub observed: Option<f64>,
+    /// The one-sided 95 % lower bound of the true value.
+    pub lower: Option<f64>,
+    /// The one-sided 95 % upper bound of the true value.
+    pub upper: Option<f64>,
+    /// How many requests or samples it rests on.
+    pub samples: u64,
+    /// Why, in one sentence.
+    pub reason: String,
+    /// For gates on requests: the counts behind the judgement.
+    pub share: Option<ShareEvidence>,
+}
+
+/// The counts behind a gate on requests.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ShareEvidence {
+    /// The share of requests that may be over the limit.
+    pub allowed: f64,
+    /// Requests over the limit, everything uncertain counted as over.
+    pub over_at_most: u64,
+    /// Requests over the limit, everything uncertain counted as not over.
+    pub over_at_least: u64,
+    /// Out of how many.
+    pub total: u64,
+    /// By how much neighbouring requests resemble each other: variance relative to independent ones.
+    pub design_effect: f64,
+    /// Independent requests that the sample is worth.
+    pub effective_requests: f64,
+    /// The one-sided 95 % lower bound of the share.
+    pub lower: f64,
+    /// The one-sided 95 % upper bound of the share.
+    pub upper: f64,
+}
+
+/// The judgement on a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// FAIL if any gate fails, else INCONCLUSIVE if anything is, else PASS.
+    pub verdict: Verdict,
+    /// Each gate, in the order of the scenario.
+    pub gates: Vec<GateResult>,
+    /// One line that says it all.
+    pub headline: String,
+}
+
+/// Judges a record by these gates.
+pub fn judge(record: &RunRecord, gates: &[ScopedGate]) -> Judgement {
+    let results: Vec<GateResult> = gates.iter().map(|gate| judge_gate(record, gate)).collect();
+    let worst = results.iter().map(|result| result.verdict).max();
+    let forbidden = record.doubts.iter().any(Doubt::forbids_pass);
+    let verdict = match worst {
+        Some(Verdict::Fail) => Verdict::Fail,
+        Some(Verdict::Pass) if !forbidden => Verdict::Pass,
+        _ => Verdict::Inconclusive,
+    };
+    let headline = headline(verdict, &results, record);
+    Judgement {
+        verdict,
+        gates: results,
+        headline,
+    }
+}
+
+fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
+    let phases: Vec<&PhaseRecord> = match gate.scope.phase {
+        Some(index) => record
+            .phases
+            .iter()
+            .filter(|phase| phase.index == index)
+            .collect(),
+        None => record.phases.iter().collect(),
+    };
+    let undecided = |reason: String| GateResult {
+        gate: gate.clone(),
+        verdict: Verdict::Inconclusive,
+        observed: None,
+        lower: None,
+        upper: None,
+        samples: 0,
+        reason,
+        share: None,
+    };
+    if phases.iter().all(|phase| phase.measured_ns() == 0) {
+        let why = record
+            .doubts
+            .iter()
+            .find(|doubt| doubt.forbids_pass())
+            .map_or_else(|| "nothing was measured".to_owned(), ToString::to_string);
+        return undecided(why);
+    }
+    let mut result = match gate.gate.metric {
+        Metric::Latency { kind, percentile } => requests::latency(gate, &phases, kind, percentile),
+        Metric::ErrorRate => requests::error_rate(gate, &phases),
+        Metric::Throughput => requests::throughput(gate, &phases),
+        Metric::Telemetry(metric) => telemetry::judge(record, gate, &phases, metric),
+    };
+    if !matches!(gate.gate.metric, Metric::Telemetry(_))
+        && let Some(doubt) = record.doubts.iter().find(|doubt| {
+            doubt.undermines_requests()
+                && doubt
+                    .phase()
+                    .is_none_or(|phase| gate.scope.phase.is_none_or(|own| own == phase))
+        })
+        && result.verdict != Verdict::Inconclusive
+    {
+        result.verdict = Verdict::Inconclusive;
+        result.reason = doubt.to_string();
+    }
+    result
+}
+
+/// The one line that says it all.
+fn headline(verdict: Verdict, results: &[GateResult], record: &RunRecord) -> String {
+    let of = |wanted: Verdict| {
+        results
+            .iter()
+            .filter(move |result| result.verdict == wanted)
+    };
+    let passed = of(Verdict::Pass).count();
+    let name = |result: &GateResult| format!("`{}` ({})", result.gate.text, result.gate.scope);
+    let counts = format!(
+        "{passed} of {} gate{} pass{}",
+        results.len(),
+        if results.len() == 1 { "" } else { "s" },
+        if passed == 1 && results.len() == 1 {
+            "es"
+        } else {
+            ""
+        }
+    );
+    let first = |wanted: Verdict, words: &str| {
+        let mut all = of(wanted);
+        let first = all.next()?;
+        let more = all.count();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        Some(format!("{}{more} {words}: {}", name(first), first.reason))
+    };
+    let mut parts = Vec::new();
+    match verdict {
+        Verdict::Pass => {}
+        Verdict::Fail => parts.extend(first(Verdict::Fail, "failed")),
+        Verdict::Inconclusive => {
+            if results.is_empty() {
+                parts.push("the scenario has no gates".to_owned());
+            }
+            match record.doubts.iter().find(|doubt| doubt.forbids_pass()) {
+                Some(doubt) => parts.push(doubt.to_string()),
+                None => parts.extend(first(Verdict::Inconclusive, "cannot be judged")),
+            }
+        }
+    }
+    let mut line = format!("{verdict}: {counts}");
+    for part in parts {
+        line.push_str("; ");
+        line.push_str(&part);
+    }
+    line
+}
+
+/// The judgement when `lower` and `upper` bound the true value.
+fn decide(op: Op, limit: f64, lower: f64, upper: f64) -> Verdict {
+    let (good, bad) = match op {
+        Op::Below => (upper < limit, lower > limit),
+        Op::Above => (lower > limit, upper < limit),
+    };
+    if good {
+        Verdict::Pass
+    } else if bad {
+        Verdict::Fail
+    } else {
+        Verdict::Inconclusive
+    }
+}
+
+/// A value in the unit of the gate's limit.
+fn shown(gate: &Gate, value: f64) -> String {
+    Quantity {
+        value,
+        dimension: gate.limit.dimension,
+    }
+    .to_string()
+}

@@ -1,0 +1,278 @@
+//! Gates on requests: latency percentiles, error rate, throughput.
+
+use super::{GateResult, ScopedGate, ShareEvidence, Verdict, decide, shown};
+use crate::gate::{LatencyKind, Percentile};
+use crate::record::{INTERVAL_NS, Latencies, Over, PhaseRecord, RequestTally};
+use crate::stats::{
+    self, ALPHA, Second, Share, largest_passing_count, lower_bound, smallest_failing_count,
+    upper_bound,
+};
+use crate::units;
+
+/// `p99 < T`: the share of requests that are slower than T, failed or timed out is below 1 %.
+pub(super) fn latency(
+    gate: &ScopedGate,
+    phases: &[&PhaseRecord],
+    kind: LatencyKind,
+    percentile: Percentile,
+) -> GateResult {
+    let limit_ns = nanoseconds(gate.gate.limit.value);
+    let total = totals(phases);
+    let over = total.over(kind, limit_ns);
+    let evidence = share_evidence(phases, over, percentile.allowed_share(), &total, &|tally| {
+        tally.over(kind, limit_ns)
+    });
+    let limit = units::seconds(gate.gate.limit.value);
+    let mut result = judge_share(gate, phases, over, evidence, &format!("over {limit}"));
+    let order = Order {
+        known: total.latencies(kind),
+        total: over.total,
+    };
+    result.observed = order.at(percentile.quantile());
+    if let Some(evidence) = &result.share {
+        let size = evidence.effective_requests;
+        let level = |count: f64| 1.0 - count / size;
+        // The bounds of the percentile are dual to those of the share: the values at which the
+        // judgement would turn.
+        result.upper = largest_passing_count(size, evidence.allowed, ALPHA)
+            .and_then(|count| order.at(level(count)));
+        result.lower = smallest_failing_count(size, evidence.allowed, ALPHA)
+            .and_then(|count| order.at(level(count)));
+    }
+    result
+}
+
+/// The share of requests that did not succeed.
+pub(super) fn error_rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
+    let total = totals(phases);
+    let count = |tally: &RequestTally| Over {
+        at_most: tally.outcomes.not_ok(),
+        at_least: tally.outcomes.not_ok(),
+        total: tally.outcomes.total(),
+    };
+    let over = count(&total);
+    let evidence = share_evidence(phases, over, gate.gate.limit.value, &total, &count);
+    let mut result = judge_share(gate, phases, over, evidence, "not ok");
+    result.observed = (over.total > 0).then(|| over.at_most as f64 / over.total as f64);
+    result.lower = result.share.map(|share| share.lower);
+    result.upper = result.share.map(|share| share.upper);
+    result
+}
+
+/// Successful requests per second, by batch means over the seconds of the measured window.
+pub(super) fn throughput(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
+    let per_second: Vec<f64> = phases
+        .iter()
+        .flat_map(|phase| {
+            phase.intervals.iter().filter(|interval| {
+                interval.from_ns >= phase.measured_from_ns
+                    && interval.from_ns + INTERVAL_NS <= phase.measured_to_ns
+            })
+        })
+        .map(|interval| interval.measured.response.count() as f64)
+        .collect();
+    let total = totals(phases);
+    let window: u64 = phases.iter().map(|phase| phase.measured_ns()).sum();
+    let observed = crate::record::per_second(total.response.count(), window);
+    let interval = stats::batch_means(&per_second, ALPHA);
+    let (verdict, reason) = match &interval {
+        None => (
+            Verdict::Inconclusive,
+            format!(
+                "the measured window has {} whole seconds; it takes at least 5",
+                per_second.len()
+            ),
+        ),
+        Some(interval) => {
+            let verdict = decide(
+                gate.gate.op,
+                gate.gate.limit.value,
+                interval.lower,
+                interval.upper,
+            );
+            let reason = format!(
+                "{} on average, between {} and {} at 95 % each",
+                shown(&gate.gate, observed),
+                shown(&gate.gate, interval.lower),
+                shown(&gate.gate, interval.upper)
+            );
+            (verdict, reason)
+        }
+    };
+    GateResult {
+        gate: gate.clone(),
+        verdict,
+        observed: Some(observed),
+        lower: interval.as_ref().map(|interval| interval.lower),
+        upper: interval.as_ref().map(|interval| interval.upper),
+        samples: total.response.count(),
+        reason,
+        share: None,
+    }
+}
+
+fn totals(phases: &[&PhaseRecord]) -> RequestTally {
+    let mut total = RequestTally::default();
+    for phase in phases {
+        total.merge(&phase.total);
+    }
+    total
+}
+
+fn nanoseconds(seconds: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "limits are positive, and a float cast saturates"
+    )]
+    let nanoseconds = (seconds * 1e9).round() as u64;
+    nanoseconds
+}
+
+/// The counts and their bounds; `None` when the window is too short to know how requests hang
+/// together.
+fn share_evidence(
+    phases: &[&PhaseRecord],
+    over: Over,
+    allowed: f64,
+    total: &RequestTally,
+    count: &dyn Fn(&RequestTally) -> Over,
+) -> Option<ShareEvidence> {
+    // The design effect is taken at the gate's own threshold and at the observed p95 and p99.
+    let seconds = |count: &dyn Fn(&RequestTally) -> Over| -> Vec<Second> {
+        phases
+            .iter()
+            .flat_map(|phase| &phase.intervals)
+            .filter(|interval| interval.measured.outcomes.total() > 0)
+            .map(|interval| count(&interval.measured).second())
+            .collect()
+    };
+    let mut thresholds = vec![seconds(count)];
+    for quantile in [0.95, 0.99] {
+        if let Some(limit) = total.response.quantile_ns(quantile) {
+            thresholds.push(seconds(&|tally| tally.over(LatencyKind::Response, limit)));
+        }
+    }
+    let effective = stats::effective(&thresholds, ALPHA)?;
+    let share = |count: u64| Share {
+        count: count as f64 / over.total as f64 * effective.requests,
+        total: effective.requests,
+    };
+    Some(ShareEvidence {
+        allowed,
+        over_at_most: over.at_most,
+        over_at_least: over.at_least,
+        total: over.total,
+        design_effect: effective.design_effect,
+        effective_requests: effective.requests,
+        lower: lower_bound(share(over.at_least), ALPHA),
+        upper: upper_bound(share(over.at_most), ALPHA),
+    })
+}
+
+fn judge_share(
+    gate: &ScopedGate,
+    phases: &[&PhaseRecord],
+    over: Over,
+    evidence: Option<ShareEvidence>,
+    what: &str,
+) -> GateResult {
+    let (verdict, reason) = match &evidence {
+        _ if over.total == 0 => (
+            Verdict::Inconclusive,
+            "no request ended in the measured window".to_owned(),
+        ),
+        None => (
+            Verdict::Inconclusive,
+            "the requests ended within one second: nothing shows how they hang together".to_owned(),
+        ),
+        Some(evidence) => explain(evidence, phases, what),
+    };
+    GateResult {
+        gate: gate.clone(),
+        verdict,
+        observed: None,
+        lower: None,
+        upper: None,
+        samples: over.total,
+        reason,
+        share: evidence,
+    }
+}
+
+fn explain(evidence: &ShareEvidence, phases: &[&PhaseRecord], what: &str) -> (Verdict, String) {
+    let allowed = units::percent(evidence.allowed);
+    if evidence.upper < evidence.allowed {
+        let reason = format!(
+            "at most {} of requests are {what} (95 % bound), and {allowed} may be",
+            units::percent(evidence.upper)
+        );
+        return (Verdict::Pass, reason);
+    }
+    if evidence.lower > evidence.allowed {
+        let reason = format!(
+            "at least {} of requests are {what} (95 % bound), and only {allowed} may be",
+            units::percent(evidence.lower)
+        );
+        return (Verdict::Fail, reason);
+    }
+    let observed = evidence.over_at_most as f64 / evidence.total as f64;
+    let mut reason = format!(
+        "{} of requests are {what}, the truth lies between {} and {} at 95 % each, and {allowed} may be",
+        units::percent(observed),
+        units::percent(evidence.lower),
+        units::percent(evidence.upper)
+    );
+    reason.push_str("; ");
+    reason.push_str(&what_it_would_take(evidence, phases));
+    (Verdict::Inconclusive, reason)
+}
+
+/// How many more requests, and how much more time at this rate, would decide.
+fn what_it_would_take(evidence: &ShareEvidence, phases: &[&PhaseRecord]) -> String {
+    let share = Share {
+        count: evidence.over_at_most as f64 / evidence.total as f64 * evidence.effective_requests,
+        total: evidence.effective_requests,
+    };
+    let Some(needed) = stats::requests_to_decide(share, evidence.allowed, ALPHA) else {
+        return "the true share is so near the limit that more of the same would not decide"
+            .to_owned();
+    };
+    let window_ns: u64 = phases.iter().map(|phase| phase.measured_ns()).sum();
+    let factor = needed / evidence.effective_requests;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive estimate; a float cast saturates"
+    )]
+    let more = ((factor - 1.0).max(0.0) * evidence.total as f64).ceil() as u64;
+    let seconds = (factor - 1.0).max(0.0) * window_ns as f64 / 1e9;
+    format!(
+        "about {} more requests ({} more at this rate) would decide",
+        units::count(more),
+        units::seconds(seconds)
+    )
+}
+
+/// All requests of a window in the order of their latency. Those that failed, timed out or never
+/// ended come last: they are slower than any that succeeded.
+struct Order<'a> {
+    known: &'a Latencies,
+    total: u64,
+}
+
+impl Order<'_> {
+    /// The latency in seconds below or at which this share of all requests lies; `None` when that is
+    /// one of those whose latency is not known.
+    fn at(&self, quantile: f64) -> Option<f64> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a count; a float cast saturates"
+        )]
+        let rank = (quantile.clamp(0.0, 1.0) * self.total as f64 - 1e-9)
+            .ceil()
+            .max(1.0) as u64;
+        self.known.rank_ns(rank).map(|ns| ns as f64 / 1e9)
+    }
+}
