@@ -13,5 +13,6 @@ pub mod record;
 pub mod scenario;
 pub mod schedule;
 pub mod stats;
+pub mod store;
 pub mod units;
 pub mod verdict;

@@ -203,7 +203,7 @@ impl Control<'_> {
             while let Some(interval) = merge.next_complete() {
                 self.deliver(Entry::Interval {
                     phase: index,
-                    interval: Box::new(interval),
+                    interval: Box::new(interval.pack()),
                 });
             }
         }

@@ -108,12 +108,13 @@ impl Recorder {
             .finish(&sample);
         if let Some(sent_ns) = sample.sent_ns {
             self.current
+                .counts
                 .send_lag
                 .record(sent_ns.saturating_sub(ticket.intended_ns));
         }
-        self.current.bytes_sent += exchange.bytes_sent;
-        self.current.bytes_received += exchange.bytes_received;
-        let connections = &mut self.current.connections;
+        self.current.counts.bytes_sent += exchange.bytes_sent;
+        self.current.counts.bytes_received += exchange.bytes_received;
+        let connections = &mut self.current.counts.connections;
         if let Some(opened) = exchange.connection.opened {
             connections.opened += 1;
             connections
@@ -124,6 +125,7 @@ impl Recorder {
         connections.reopened += u64::from(exchange.connection.reopened);
         if let Some(failure) = exchange.failure {
             self.current
+                .counts
                 .errors
                 .add(ticket.request, exchange.outcome, failure, end_ns);
         }
@@ -149,7 +151,7 @@ impl Recorder {
     fn leave(&mut self, ticket: &Ticket, end_ns: u64) {
         self.count_in_flight(end_ns);
         self.in_flight -= 1;
-        self.current.overlap_ns += self.window.overlap(ticket.taken_ns, end_ns);
+        self.current.counts.overlap_ns += self.window.overlap(ticket.taken_ns, end_ns);
     }
 
     fn population(&mut self, measured: bool) -> &mut crate::record::Population {
@@ -163,7 +165,7 @@ impl Recorder {
     /// Integrates the requests in flight up to now.
     fn count_in_flight(&mut self, now_ns: u64) {
         let elapsed = self.window.overlap(self.in_flight_since_ns, now_ns);
-        self.current.in_flight_ns += elapsed * self.in_flight;
+        self.current.counts.in_flight_ns += elapsed * self.in_flight;
         self.in_flight_since_ns = self.in_flight_since_ns.max(now_ns);
     }
 
@@ -185,10 +187,10 @@ impl Recorder {
     }
 
     fn hand_over(&mut self) {
-        self.current.in_flight = self.in_flight;
+        self.current.counts.in_flight = self.in_flight;
         let busy = self.busy.since_last();
-        self.current.busy_ns = busy;
-        self.current.busiest_ns = busy;
+        self.current.counts.busy_ns = busy;
+        self.current.counts.busiest_ns = busy;
         let mut next = self.spares.try_recv().unwrap_or_default();
         let number = (self.current_ends_ns - self.phase_started_ns) / INTERVAL_NS;
         next.reset(u32::try_from(number).unwrap_or(u32::MAX));

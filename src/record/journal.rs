@@ -5,6 +5,7 @@
 
 use super::doubt::Doubt;
 use super::environment::Environment;
+use super::packed::PackedLatencies;
 use super::series::{Samples, SourceInfo};
 use super::tally::Interval;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ pub const JOURNAL_VERSION: u32 = 1;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "entry", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Entry {
     /// The first entry: what was going to happen.
     RunStarted(Box<Header>),
@@ -35,8 +36,7 @@ pub enum Entry {
         /// Which phase of the header.
         phase: usize,
         /// What was counted.
-        #[serde(flatten)]
-        interval: Box<Interval>,
+        interval: Box<Interval<PackedLatencies>>,
     },
     /// Telemetry.
     Samples(Samples),

@@ -8,6 +8,7 @@ mod environment;
 mod journal;
 mod latencies;
 mod outcome;
+mod packed;
 mod run;
 mod series;
 mod tally;
@@ -17,10 +18,12 @@ pub use environment::{Environment, Gpu};
 pub use journal::{
     Entry, Header, JOURNAL_VERSION, LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo,
 };
-pub use latencies::{Above, LONGEST_NS, Latencies};
+pub use latencies::{Above, Distribution, LONGEST_NS, Latencies};
 pub use outcome::{Cause, Class, Outcome, Outcomes};
+pub use packed::PackedLatencies;
 pub use run::{FoldError, INTERVAL_NS, Over, PhaseInterval, PhaseRecord, RunRecord, per_second};
 pub use series::{Samples, Series, SeriesInfo, Source, SourceInfo, SourceState, Window};
 pub use tally::{
-    Connections, ErrorKey, ErrorTally, Errors, Failure, Interval, Population, RequestTally, Sample,
+    Connections, Counts, ErrorKey, ErrorTally, Errors, Failure, Interval, Population, RequestTally,
+    Sample,
 };

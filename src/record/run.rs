@@ -5,10 +5,11 @@
 
 use super::doubt::{BUSY_NOTICE, Doubt};
 use super::journal::{Entry, Header, JOURNAL_VERSION, PhaseInfo};
+use super::latencies::{Distribution, Latencies};
+use super::packed::PackedLatencies;
 use super::series::{Series, Source, SourceState};
-use super::tally::{Connections, Errors, Interval, Population, RequestTally};
+use super::tally::{Connections, Counts, Errors, Interval, Population, RequestTally};
 use crate::gate::LatencyKind;
-use crate::record::Latencies;
 use crate::stats::Second;
 
 /// Everything that is known about a run.
@@ -62,12 +63,12 @@ pub struct PhaseRecord {
 pub struct PhaseInterval {
     /// When it began, in nanoseconds since the start of the run.
     pub from_ns: u64,
-    /// What was counted.
-    pub counts: Interval,
     /// All measured requests as one.
-    pub measured: RequestTally,
+    pub measured: RequestTally<PackedLatencies>,
     /// All requests of the warm-up as one.
-    pub warmup: RequestTally,
+    pub warmup: RequestTally<PackedLatencies>,
+    /// What concerns both.
+    pub counts: Counts<PackedLatencies>,
 }
 
 /// Why a journal is not a run.
@@ -261,17 +262,17 @@ impl PhaseRecord {
         }
     }
 
-    fn add(&mut self, counts: Interval) {
-        self.warmup.merge(&counts.warmup);
-        self.measured.merge(&counts.measured);
-        self.connections.merge(&counts.connections);
-        self.errors.merge(counts.errors.clone());
-        self.send_lag.merge(&counts.send_lag);
+    fn add(&mut self, second: Interval<PackedLatencies>) {
+        self.warmup.merge(&second.warmup);
+        self.measured.merge(&second.measured);
+        self.connections.merge(&second.counts.connections);
+        self.errors.merge(second.counts.errors.clone());
+        self.send_lag.merge(&second.counts.send_lag);
         self.intervals.push(PhaseInterval {
-            from_ns: self.started_ns + u64::from(counts.index) * INTERVAL_NS,
-            measured: counts.measured.total(),
-            warmup: counts.warmup.total(),
-            counts,
+            from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
+            measured: second.measured.into_total(),
+            warmup: second.warmup.into_total(),
+            counts: second.counts,
         });
     }
 
@@ -370,9 +371,9 @@ impl PhaseRecord {
     }
 }
 
-impl RequestTally {
+impl<H: Distribution> RequestTally<H> {
     /// The latencies of successful requests of one kind.
-    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
+    pub fn latencies(&self, kind: LatencyKind) -> &H {
         match kind {
             LatencyKind::Response => &self.response,
             LatencyKind::Service => &self.service,

@@ -1,7 +1,11 @@
 //! What is counted about requests: per worker and second while they run, and summed up afterwards.
+//!
+//! Each type exists in two forms: over [`Latencies`] to be counted in, and over [`PackedLatencies`]
+//! at rest, in the journal and in the seconds of a record.
 
-use super::latencies::Latencies;
+use super::latencies::{Distribution, Latencies};
 use super::outcome::{Cause, Class, Outcome, Outcomes};
+use super::packed::PackedLatencies;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,7 +28,7 @@ pub struct Sample {
 
 /// What is known about one named request in one population.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RequestTally {
+pub struct RequestTally<H = Latencies> {
     /// How many the schedule wanted.
     pub planned: u64,
     /// How many reached the network.
@@ -32,18 +36,18 @@ pub struct RequestTally {
     /// How they ended.
     pub outcomes: Outcomes,
     /// Response times of those that succeeded.
-    pub response: Latencies,
+    pub response: H,
     /// Service times of those that succeeded.
-    pub service: Latencies,
+    pub service: H,
     /// Times to first byte of those that succeeded.
-    pub ttfb: Latencies,
+    pub ttfb: H,
     /// Response times of those that failed.
-    pub failed: Latencies,
+    pub failed: H,
     /// Elapsed times of those that timed out or never ended: lower limits.
-    pub censored: Latencies,
+    pub censored: H,
 }
 
-impl RequestTally {
+impl RequestTally<Latencies> {
     /// Counts a finished request.
     pub fn finish(&mut self, sample: &Sample) {
         self.outcomes.add(sample.outcome);
@@ -65,7 +69,7 @@ impl RequestTally {
     }
 
     /// Adds another tally.
-    pub fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &RequestTally<impl Distribution>) {
         self.planned += other.planned;
         self.sent += other.sent;
         self.outcomes.merge(&other.outcomes);
@@ -92,6 +96,22 @@ impl RequestTally {
         }
     }
 
+    /// The same tally at rest.
+    pub fn pack(&self) -> RequestTally<PackedLatencies> {
+        RequestTally {
+            planned: self.planned,
+            sent: self.sent,
+            outcomes: self.outcomes,
+            response: self.response.pack(),
+            service: self.service.pack(),
+            ttfb: self.ttfb.pack(),
+            failed: self.failed.pack(),
+            censored: self.censored.pack(),
+        }
+    }
+}
+
+impl<H> RequestTally<H> {
     /// Whether nothing was planned and nothing ended.
     pub fn is_empty(&self) -> bool {
         self.planned == 0 && self.outcomes.total() == 0
@@ -99,13 +119,33 @@ impl RequestTally {
 }
 
 /// Tallies by request. Requests that did not occur may be absent at the end.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Population {
-    requests: Vec<RequestTally>,
+pub struct Population<H = Latencies> {
+    requests: Vec<RequestTally<H>>,
 }
 
-impl Population {
+impl<H> Default for Population<H> {
+    fn default() -> Self {
+        Self {
+            requests: Vec::new(),
+        }
+    }
+}
+
+impl<H> Population<H> {
+    /// The tallies by request, in the order of the plan.
+    pub fn requests(&self) -> &[RequestTally<H>] {
+        &self.requests
+    }
+
+    /// Whether nothing happened at all.
+    pub fn is_empty(&self) -> bool {
+        self.requests.iter().all(RequestTally::is_empty)
+    }
+}
+
+impl Population<Latencies> {
     /// The tally of one request.
     pub fn of(&mut self, request: usize) -> &mut RequestTally {
         if self.requests.len() <= request {
@@ -116,7 +156,7 @@ impl Population {
     }
 
     /// Adds another population.
-    pub fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Population<impl Distribution>) {
         for (request, tally) in other.requests.iter().enumerate() {
             if !tally.is_empty() {
                 self.of(request).merge(tally);
@@ -138,20 +178,30 @@ impl Population {
         total
     }
 
-    /// The tallies by request, in the order of the plan.
-    pub fn requests(&self) -> &[RequestTally] {
-        &self.requests
+    fn pack(&self) -> Population<PackedLatencies> {
+        Population {
+            requests: self.requests.iter().map(RequestTally::pack).collect(),
+        }
     }
+}
 
-    /// Whether nothing happened at all.
-    pub fn is_empty(&self) -> bool {
-        self.requests.iter().all(RequestTally::is_empty)
+impl Population<PackedLatencies> {
+    /// All requests as one.
+    pub fn into_total(self) -> RequestTally<PackedLatencies> {
+        let mut occurred = self.requests.iter().filter(|tally| !tally.is_empty());
+        let (first, more) = (occurred.next(), occurred.next().is_some());
+        if more {
+            let mut total = RequestTally::default();
+            self.requests.iter().for_each(|tally| total.merge(tally));
+            return total.pack();
+        }
+        first.cloned().unwrap_or_default()
     }
 }
 
 /// Connections to the target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Connections {
+pub struct Connections<H = Latencies> {
     /// How many were opened.
     pub opened: u64,
     /// How many attempts failed.
@@ -159,12 +209,12 @@ pub struct Connections {
     /// How many requests found their kept connection closed and were sent anew on a fresh one.
     pub reopened: u64,
     /// How long opening took (TCP).
-    pub connect: Latencies,
+    pub connect: H,
 }
 
-impl Connections {
+impl Connections<Latencies> {
     /// Adds another tally.
-    pub fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Connections<impl Distribution>) {
         self.opened += other.opened;
         self.failed += other.failed;
         self.reopened += other.reopened;
@@ -301,25 +351,34 @@ impl Errors {
 
 /// Everything that was counted in one interval of a phase, by one worker or by all of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
+pub struct Interval<H = Latencies> {
     /// Its number within the phase: it covers the seconds from `index` to `index + 1`.
     pub index: u32,
     /// Requests whose intended start lay in the warm-up.
-    pub warmup: Population,
+    #[serde(bound(deserialize = "H: Deserialize<'de>"))]
+    pub warmup: Population<H>,
     /// Requests whose intended start lay in the measured window.
-    pub measured: Population,
+    #[serde(bound(deserialize = "H: Deserialize<'de>"))]
+    pub measured: Population<H>,
+    /// What concerns both.
+    pub counts: Counts<H>,
+}
+
+/// What was counted in one interval regardless of warm-up and measured window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts<H = Latencies> {
     /// Requests in flight at the end of the interval.
     pub in_flight: u64,
     /// In-flight requests integrated over the part of the interval that lies in the measured window,
     /// in request-nanoseconds.
     pub in_flight_ns: u64,
-    /// The time that measured requests spent between intended start and end, as far as it lies in
-    /// the measured window, in request-nanoseconds; counted when they end.
+    /// The time that requests spent between being taken up and their end, as far as it lies in the
+    /// measured window, in request-nanoseconds; counted when they end.
     pub overlap_ns: u64,
     /// Connections.
-    pub connections: Connections,
+    pub connections: Connections<H>,
     /// Intended start to actual send, of every request that was sent.
-    pub send_lag: Latencies,
+    pub send_lag: H,
     /// Bytes written.
     pub bytes_sent: u64,
     /// Bytes read.
@@ -337,16 +396,17 @@ impl Interval {
     pub fn merge(&mut self, other: &mut Self) {
         self.warmup.merge(&other.warmup);
         self.measured.merge(&other.measured);
-        self.in_flight += other.in_flight;
-        self.in_flight_ns += other.in_flight_ns;
-        self.overlap_ns += other.overlap_ns;
-        self.connections.merge(&other.connections);
-        self.send_lag.merge(&other.send_lag);
-        self.bytes_sent += other.bytes_sent;
-        self.bytes_received += other.bytes_received;
-        self.busy_ns += other.busy_ns;
-        self.busiest_ns = self.busiest_ns.max(other.busiest_ns);
-        self.errors.merge(other.errors.take());
+        let (counts, more) = (&mut self.counts, &mut other.counts);
+        counts.in_flight += more.in_flight;
+        counts.in_flight_ns += more.in_flight_ns;
+        counts.overlap_ns += more.overlap_ns;
+        counts.connections.merge(&more.connections);
+        counts.send_lag.merge(&more.send_lag);
+        counts.bytes_sent += more.bytes_sent;
+        counts.bytes_received += more.bytes_received;
+        counts.busy_ns += more.busy_ns;
+        counts.busiest_ns = counts.busiest_ns.max(more.busiest_ns);
+        counts.errors.merge(more.errors.take());
     }
 
     /// Forgets everything, and keeps the memory.
@@ -354,16 +414,44 @@ impl Interval {
         self.index = index;
         self.warmup.reset();
         self.measured.reset();
-        self.in_flight = 0;
-        self.in_flight_ns = 0;
-        self.overlap_ns = 0;
-        self.connections.reset();
-        self.send_lag.reset();
-        self.bytes_sent = 0;
-        self.bytes_received = 0;
-        self.busy_ns = 0;
-        self.busiest_ns = 0;
-        self.errors.take();
+        let counts = &mut self.counts;
+        counts.in_flight = 0;
+        counts.in_flight_ns = 0;
+        counts.overlap_ns = 0;
+        counts.connections.reset();
+        counts.send_lag.reset();
+        counts.bytes_sent = 0;
+        counts.bytes_received = 0;
+        counts.busy_ns = 0;
+        counts.busiest_ns = 0;
+        counts.errors.take();
+    }
+
+    /// The same interval at rest.
+    pub fn pack(self) -> Interval<PackedLatencies> {
+        let counts = self.counts;
+        Interval {
+            index: self.index,
+            warmup: self.warmup.pack(),
+            measured: self.measured.pack(),
+            counts: Counts {
+                in_flight: counts.in_flight,
+                in_flight_ns: counts.in_flight_ns,
+                overlap_ns: counts.overlap_ns,
+                connections: Connections {
+                    opened: counts.connections.opened,
+                    failed: counts.connections.failed,
+                    reopened: counts.connections.reopened,
+                    connect: counts.connections.connect.pack(),
+                },
+                send_lag: counts.send_lag.pack(),
+                bytes_sent: counts.bytes_sent,
+                bytes_received: counts.bytes_received,
+                busy_ns: counts.busy_ns,
+                busiest_ns: counts.busiest_ns,
+                errors: counts.errors,
+            },
+        }
     }
 }
 
@@ -424,12 +512,12 @@ mod tests {
         let mut interval = Interval::default();
         interval.measured.of(1).planned += 1;
         interval.measured.of(1).finish(&sample(Outcome::Ok));
-        interval.send_lag.record(5);
-        interval.busy_ns = 7;
+        interval.counts.send_lag.record(5);
+        interval.counts.busy_ns = 7;
         interval.reset(3);
         assert!(interval.measured.is_empty());
         assert_eq!(interval.index, 3);
         assert_eq!(interval.measured.total(), RequestTally::default());
-        assert!(interval.send_lag.is_empty());
+        assert!(interval.counts.send_lag.is_empty());
     }
 }

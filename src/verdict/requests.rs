@@ -2,12 +2,34 @@
 
 use super::{GateResult, ScopedGate, ShareEvidence, Verdict, decide, shown};
 use crate::gate::{LatencyKind, Percentile};
-use crate::record::{INTERVAL_NS, Latencies, Over, PhaseRecord, RequestTally};
+use crate::record::{Distribution, INTERVAL_NS, Latencies, Over, PhaseRecord, RequestTally};
 use crate::stats::{
     self, ALPHA, Second, Share, largest_passing_count, lower_bound, smallest_failing_count,
     upper_bound,
 };
 use crate::units;
+
+/// Which requests a gate objects to.
+#[derive(Clone, Copy)]
+enum Objection {
+    /// Those slower than a limit in nanoseconds, and those that did not succeed.
+    Slower(LatencyKind, u64),
+    /// Those that did not succeed.
+    NotOk,
+}
+
+impl Objection {
+    fn count<H: Distribution>(self, tally: &RequestTally<H>) -> Over {
+        match self {
+            Self::Slower(kind, limit_ns) => tally.over(kind, limit_ns),
+            Self::NotOk => Over {
+                at_most: tally.outcomes.not_ok(),
+                at_least: tally.outcomes.not_ok(),
+                total: tally.outcomes.total(),
+            },
+        }
+    }
+}
 
 /// `p99 < T`: the share of requests that are slower than T, failed or timed out is below 1 %.
 pub(super) fn latency(
@@ -16,12 +38,10 @@ pub(super) fn latency(
     kind: LatencyKind,
     percentile: Percentile,
 ) -> GateResult {
-    let limit_ns = nanoseconds(gate.gate.limit.value);
     let total = totals(phases);
-    let over = total.over(kind, limit_ns);
-    let evidence = share_evidence(phases, over, percentile.allowed_share(), &total, &|tally| {
-        tally.over(kind, limit_ns)
-    });
+    let objection = Objection::Slower(kind, nanoseconds(gate.gate.limit.value));
+    let over = objection.count(&total);
+    let evidence = share_evidence(phases, objection, percentile.allowed_share(), &total);
     let limit = units::seconds(gate.gate.limit.value);
     let mut result = judge_share(gate, phases, over, evidence, &format!("over {limit}"));
     let order = Order {
@@ -45,13 +65,8 @@ pub(super) fn latency(
 /// The share of requests that did not succeed.
 pub(super) fn error_rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
     let total = totals(phases);
-    let count = |tally: &RequestTally| Over {
-        at_most: tally.outcomes.not_ok(),
-        at_least: tally.outcomes.not_ok(),
-        total: tally.outcomes.total(),
-    };
-    let over = count(&total);
-    let evidence = share_evidence(phases, over, gate.gate.limit.value, &total, &count);
+    let over = Objection::NotOk.count(&total);
+    let evidence = share_evidence(phases, Objection::NotOk, gate.gate.limit.value, &total);
     let mut result = judge_share(gate, phases, over, evidence, "not ok");
     result.observed = (over.total > 0).then(|| over.at_most as f64 / over.total as f64);
     result.lower = result.share.map(|share| share.lower);
@@ -133,24 +148,24 @@ fn nanoseconds(seconds: f64) -> u64 {
 /// together.
 fn share_evidence(
     phases: &[&PhaseRecord],
-    over: Over,
+    objection: Objection,
     allowed: f64,
     total: &RequestTally,
-    count: &dyn Fn(&RequestTally) -> Over,
 ) -> Option<ShareEvidence> {
+    let over = objection.count(total);
     // The design effect is taken at the gate's own threshold and at the observed p95 and p99.
-    let seconds = |count: &dyn Fn(&RequestTally) -> Over| -> Vec<Second> {
+    let seconds = |objection: Objection| -> Vec<Second> {
         phases
             .iter()
             .flat_map(|phase| &phase.intervals)
             .filter(|interval| interval.measured.outcomes.total() > 0)
-            .map(|interval| count(&interval.measured).second())
+            .map(|interval| objection.count(&interval.measured).second())
             .collect()
     };
-    let mut thresholds = vec![seconds(count)];
+    let mut thresholds = vec![seconds(objection)];
     for quantile in [0.95, 0.99] {
         if let Some(limit) = total.response.quantile_ns(quantile) {
-            thresholds.push(seconds(&|tally| tally.over(LatencyKind::Response, limit)));
+            thresholds.push(seconds(Objection::Slower(LatencyKind::Response, limit)));
         }
     }
     let effective = stats::effective(&thresholds, ALPHA)?;

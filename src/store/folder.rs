@@ -1,0 +1,205 @@
+//! Run folders: made, found, and filled with views.
+
+use super::journal::JournalWriter;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// The journal's name in a run folder.
+const JOURNAL: &str = "journal.jsonl";
+
+/// Something that the file system refused, with its path.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} `{}`: {source}", path.display())]
+pub struct StoreError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl StoreError {
+    pub(super) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Whether the disk, or what this user may take of it, is full.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+        )
+    }
+}
+
+/// The name of a new run: when, what, and a few digits that keep two runs of the same second apart.
+///
+/// Names sort by time. `started_at` is UTC.
+pub fn new_run_id(started_at: jiff::Timestamp, scenario: &str) -> String {
+    let stamp = started_at.strftime("%Y%m%d-%H%M%S");
+    let fraction = started_at.subsec_nanosecond().unsigned_abs() / 1000 % 0xffff;
+    let mixed = fraction ^ (std::process::id() & 0xffff);
+    format!("{stamp}-{scenario}-{mixed:04x}")
+}
+
+/// The folder of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run, and its journal, below `results`.
+    ///
+    /// # Errors
+    /// When either cannot be made; then nothing of the run has begun.
+    pub fn create(results: &Path, id: &str) -> Result<(Self, JournalWriter), StoreError> {
+        let path = results.join(id);
+        make_folder(&path).map_err(|error| StoreError::new("make the folder", &path, error))?;
+        let folder = Self { path };
+        let journal = JournalWriter::create(&folder.journal_path())?;
+        Ok((folder, journal))
+    }
+
+    /// Finds a run by the path of its folder, by its id below `results`, or as `last`.
+    ///
+    /// # Errors
+    /// When there is none, with what was looked for.
+    pub fn find(results: &Path, run: &str) -> Result<Self, String> {
+        let given = Path::new(run);
+        for path in [given.to_owned(), results.join(run)] {
+            if path.join(JOURNAL).is_file() {
+                return Ok(Self { path });
+            }
+        }
+        if run == "last" {
+            return Self::latest(results)
+                .ok_or_else(|| format!("there is no run below `{}`", results.display()));
+        }
+        if given.is_dir() {
+            return Err(format!("`{run}` is no run folder: it has no {JOURNAL}"));
+        }
+        Err(format!(
+            "there is no run `{run}`: neither a folder of this name nor one below `{}`",
+            results.display()
+        ))
+    }
+
+    fn latest(results: &Path) -> Option<Self> {
+        let mut runs: Vec<PathBuf> = results
+            .read_dir()
+            .ok()?
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .filter(|path| path.join(JOURNAL).is_file())
+            .collect();
+        // Names begin with the time.
+        runs.sort();
+        runs.pop().map(|path| Self { path })
+    }
+
+    /// Where the folder is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where its journal is.
+    pub fn journal_path(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    /// Writes views: each under a temporary name first, so that a reader never sees half of one.
+    ///
+    /// # Errors
+    /// The first that could not be written; those before it are there.
+    pub fn write(&self, files: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
+        for (name, bytes) in files {
+            let path = self.path.join(name);
+            write_whole(&path, bytes).map_err(|error| StoreError::new("write", &path, error))?;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one writer")]
+fn make_folder(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one writer")]
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let partial = path.with_file_name(name);
+    let written = std::fs::File::create(&partial)
+        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|()| std::fs::rename(&partial, path));
+    if written.is_err() {
+        // What remains of it is of no use, and the disk may be full.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_time_and_say_what_they_are() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+        let first = new_run_id(at("2026-11-23T07:36:12.000001Z"), "prod");
+        let second = new_run_id(at("2026-11-23T07:36:13Z"), "prod");
+        assert!(first.starts_with("20261123-073612-prod-"), "{first}");
+        assert!(first < second);
+    }
+
+    #[test]
+    fn finds_runs_by_path_by_id_and_the_last_one() {
+        let results = tempfile::tempdir().unwrap();
+        let (a, _) = RunFolder::create(results.path(), "20260101-a").unwrap();
+        let (b, _) = RunFolder::create(results.path(), "20260102-b").unwrap();
+        let find = |run: &str| RunFolder::find(results.path(), run);
+        assert_eq!(find("20260101-a").as_ref(), Ok(&a));
+        assert_eq!(find(a.path().to_str().unwrap()).as_ref(), Ok(&a));
+        assert_eq!(find("last").as_ref(), Ok(&b));
+        assert!(find("20260103-c").unwrap_err().contains("there is no run"));
+        let bare = results.path().join("bare");
+        make_folder(&bare).unwrap();
+        let error = find(bare.to_str().unwrap()).unwrap_err();
+        assert!(error.contains("is no run folder"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_named() {
+        let results = tempfile::tempdir().unwrap();
+        let blocked = results.path().join("blocked");
+        write_whole(&blocked, b"a file").unwrap();
+        let error = RunFolder::create(&blocked, "x").unwrap_err().to_string();
+        assert!(error.starts_with("cannot make the folder"), "{error}");
+        assert!(error.contains("blocked"), "{error}");
+    }
+
+    #[test]
+    fn views_replace_older_ones_and_leave_no_parts() {
+        let results = tempfile::tempdir().unwrap();
+        let (folder, _) = RunFolder::create(results.path(), "run").unwrap();
+        for text in ["old", "new"] {
+            let files = [("charts/a.txt".to_owned(), text.as_bytes().to_vec())];
+            folder.write(&files).unwrap();
+        }
+        let charts: Vec<_> = folder
+            .path()
+            .join("charts")
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(charts, ["a.txt"]);
+    }
+}

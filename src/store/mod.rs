@@ -1,0 +1,10 @@
+//! The only writer of run folders and journals.
+//!
+//! A journal is appended to while the run goes on, one entry a line, so that a run that is killed
+//! loses at most the line it was writing. Views are written whole, under another name first.
+
+mod folder;
+mod journal;
+
+pub use folder::{RunFolder, StoreError, new_run_id};
+pub use journal::{JournalReader, JournalWriter, read_journal};
