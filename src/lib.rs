@@ -7,6 +7,7 @@
 pub mod diag;
 pub mod engine;
 pub mod gate;
+pub mod gpu;
 pub mod http;
 pub mod plan;
 pub mod record;
