@@ -14,5 +14,6 @@ pub mod record;
 pub mod scenario;
 pub mod schedule;
 pub mod stats;
+pub mod telemetry;
 pub mod units;
 pub mod verdict;
