@@ -7,6 +7,7 @@
 pub mod diag;
 pub mod engine;
 pub mod gate;
+pub mod gpu;
 pub mod http;
 pub mod plan;
 pub mod record;
@@ -14,5 +15,6 @@ pub mod scenario;
 pub mod schedule;
 pub mod stats;
 pub mod store;
+pub mod telemetry;
 pub mod units;
 pub mod verdict;

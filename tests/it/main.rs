@@ -5,4 +5,8 @@
 )]
 
 mod engine;
+#[cfg(target_os = "linux")]
+mod fake_nvml;
+#[cfg(target_os = "linux")]
+mod gpu;
 mod support;

@@ -1,0 +1,12 @@
+//! The GPUs of this host.
+//!
+//! A machine without GPUs, without a driver or with a broken one is an everyday case here: whatever
+//! is missing is a value with a reason, never a panic, and a reading that does not exist is never 0.
+
+mod nvml;
+mod reading;
+mod unavailable;
+
+pub use nvml::Nvml;
+pub use reading::{Lack, Reading, Throttle};
+pub use unavailable::Unavailable;
