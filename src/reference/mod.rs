@@ -1,0 +1,6 @@
+//! The reference inference API (`bench serve`): a small but real service, with the surface of a GPU
+//! inference platform, that knows the truth about itself and can be told to misbehave.
+
+mod model;
+
+pub use model::{Answer, CLASSES, INPUTS, MODEL, PARAMETERS, answer, data_file};
