@@ -3,10 +3,15 @@
 
 mod backend;
 mod books;
+mod jobs;
+mod metrics;
+mod misbehaviour;
 mod model;
 mod queue;
 mod route;
+mod text;
 mod timer;
+mod token;
 
 pub use books::{Delays, ServerTime, StallWindow, TRUTH_SCHEMA, Truth};
 pub use model::{Answer, CLASSES, INPUTS, MODEL, PARAMETERS, answer, data_file};
