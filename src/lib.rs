@@ -11,6 +11,7 @@ pub mod gpu;
 pub mod http;
 pub mod plan;
 pub mod record;
+pub mod reference;
 pub mod scenario;
 pub mod schedule;
 pub mod stats;
