@@ -10,6 +10,7 @@ pub mod gate;
 pub mod http;
 pub mod plan;
 pub mod record;
+pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod stats;
