@@ -6,9 +6,11 @@
 
 mod chart;
 mod html;
+mod png;
 mod rows;
 
 #[cfg(test)]
 mod sample;
 
 pub use html::html;
+pub use png::pngs;

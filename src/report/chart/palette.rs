@@ -104,6 +104,25 @@ pub(crate) const HEAT: [Rgb; 8] = [
     (0x08, 0x30, 0x58),
 ];
 
+/// A colour between two others: `share` of the second.
+pub(crate) fn mix(first: Rgb, second: Rgb, share: f64) -> Rgb {
+    let channel = |a: u8, b: u8| {
+        let value = f64::from(a) + (f64::from(b) - f64::from(a)) * share.clamp(0.0, 1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between two bytes"
+        )]
+        let byte = value.round() as u8;
+        byte
+    };
+    (
+        channel(first.0, second.0),
+        channel(first.1, second.1),
+        channel(first.2, second.2),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,5 +202,11 @@ mod tests {
                 check(&colour.variable(), "--paper", least);
             }
         }
+    }
+
+    #[test]
+    fn mixes_by_share() {
+        assert_eq!(mix((0, 0, 0), (200, 100, 50), 0.5), (100, 50, 25));
+        assert_eq!(mix((1, 2, 3), (200, 100, 50), 0.0), (1, 2, 3));
     }
 }
