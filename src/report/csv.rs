@@ -89,7 +89,7 @@ fn load_row(
         at(&tally.service, 0.99),
         interval.counts.in_flight.to_string(),
         at(&interval.counts.send_lag, 0.99),
-        (interval.counts.busiest_ns as f64 / INTERVAL_NS as f64).to_string(),
+        short(interval.counts.busiest_ns as f64 / INTERVAL_NS as f64),
     ]
 }
 
@@ -105,7 +105,7 @@ pub fn telemetry_csv(record: &RunRecord) -> String {
             let at = seconds(at_ns);
             for (info, values) in source.info.series.iter().zip(&source.values) {
                 if let Some(value) = values[position] {
-                    let value = value.to_string();
+                    let value = short(value);
                     let row = [&at, &source.info.name, &info.metric, &info.instance, &value];
                     write(&mut writer, &row);
                 }
@@ -128,8 +128,15 @@ fn finish(writer: Writer<Vec<u8>>) -> String {
     String::from_utf8(bytes).expect("only text was written")
 }
 
+/// Milliseconds are finer than any sampling; hours of samples are long enough without more digits.
 fn seconds(ns: u64) -> String {
-    (ns as f64 / 1e9).to_string()
+    ((ns / 1_000_000) as f64 / 1e3).to_string()
+}
+
+/// Seven significant digits.
+fn short(value: f64) -> String {
+    let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
+    rounded.to_string()
 }
 
 fn milliseconds(ns: Option<u64>) -> String {
@@ -206,5 +213,7 @@ mod tests {
         let rows = rows(&telemetry_csv(&record));
         assert_eq!(rows.len(), all - 1);
         assert_eq!(rows[0][1..4], ["gpu", "gpu.utilization", "0"]);
+        assert_eq!(short(0.055_262_193_903_684_28), "0.05526219");
+        assert_eq!(short(5_476_083_302.0), "5476083000");
     }
 }
