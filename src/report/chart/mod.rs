@@ -2,9 +2,11 @@
 
 pub(crate) mod axis;
 pub(crate) mod distribution;
+mod generator;
 pub(crate) mod lanes;
 pub(crate) mod load;
 pub(crate) mod palette;
+mod sampled;
 pub(crate) mod timeline;
 
 use axis::{XAxis, YAxis};

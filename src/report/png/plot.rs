@@ -6,6 +6,7 @@ use super::canvas::{Align, Canvas, Frame, Lettering};
 use super::{GRID, INK, LINE, PAPER, SHADE, SOFT};
 use crate::report::chart::palette::{HEAT, Rgb, mix};
 use crate::report::chart::{Chart, Content, Heat, Limit, Series, Size, Stroke};
+use crate::units;
 
 /// How opaque areas are, as in the style sheet.
 const AREA: f64 = 0.82;
@@ -87,27 +88,10 @@ fn caption(canvas: &mut Canvas<'_>, chart: &Chart, frame: Frame) {
 fn legend(canvas: &mut Canvas<'_>, chart: &Chart, frame: Frame, middle: f64) -> f64 {
     let words = lettering(17.0, SOFT, Align::Left);
     let mut right = frame.right;
-    if let Content::Heat(heat) = &chart.content {
-        let most = format!("{} in a cell", crate::units::count(heat.most));
-        right -= canvas.measure(&most, words);
-        canvas.text(&most, (right, middle), words);
-        right -= 10.0;
-        for paint in HEAT.into_iter().rev() {
-            let cell = Frame {
-                left: right - 22.0,
-                right,
-                top: middle - 7.0,
-                bottom: middle + 7.0,
-            };
-            canvas.fill(cell, paint);
-            right = cell.left;
-        }
-        right -= 18.0;
-        canvas.text("1", (right, middle), words);
-        return right;
-    }
-    if matches!(chart.content, Content::Absent(_)) {
-        return right;
+    match &chart.content {
+        Content::Heat(heat) => return ramp(canvas, heat, right, middle),
+        Content::Absent(_) => return right,
+        Content::Lines { .. } => {}
     }
     // A lane has no room for words beside its limits.
     let limits = if chart.size == Size::Lane {
@@ -131,36 +115,55 @@ fn legend(canvas: &mut Canvas<'_>, chart: &Chart, frame: Frame, middle: f64) -> 
         }
         right -= canvas.measure(&series.label, words);
         canvas.text(&series.label, (right, middle), words);
-        right -= 10.0;
-        let paint = series.colour.rgb();
-        match series.stroke {
-            Stroke::Area | Stroke::Range => {
-                let chip = Frame {
-                    left: right - 14.0,
-                    right,
-                    top: middle - 7.0,
-                    bottom: middle + 7.0,
-                };
-                canvas.fill(chip, paint);
-                right -= 14.0;
-            }
-            Stroke::Dashed => {
-                canvas.dashes(&[(right - 30.0, middle), (right, middle)], 2.0, paint);
-                right -= 30.0;
-            }
-            stroke => {
-                canvas.line(
-                    (right - 28.0, middle),
-                    (right, middle),
-                    width(stroke),
-                    paint,
-                );
-                right -= 28.0;
-            }
-        }
-        right -= 24.0;
+        right = key(canvas, series, right - 10.0, middle) - 24.0;
     }
     right
+}
+
+/// The steps of a heat map from one to the largest count. Returns where it begins.
+fn ramp(canvas: &mut Canvas<'_>, heat: &Heat, right: f64, middle: f64) -> f64 {
+    let words = lettering(17.0, SOFT, Align::Left);
+    let most = format!("{} in a cell", units::count(heat.most));
+    let mut right = right - canvas.measure(&most, words);
+    canvas.text(&most, (right, middle), words);
+    right -= 10.0;
+    for paint in HEAT.into_iter().rev() {
+        let cell = Frame {
+            left: right - 22.0,
+            right,
+            top: middle - 7.0,
+            bottom: middle + 7.0,
+        };
+        canvas.fill(cell, paint);
+        right = cell.left;
+    }
+    right -= 18.0;
+    canvas.text("1", (right, middle), words);
+    right
+}
+
+/// A sample of a series' stroke, ending at `right`. Returns where it begins.
+fn key(canvas: &mut Canvas<'_>, series: &Series, right: f64, middle: f64) -> f64 {
+    let paint = series.colour.rgb();
+    let length = match series.stroke {
+        Stroke::Area | Stroke::Range => 14.0,
+        _ => 28.0,
+    };
+    let left = right - length;
+    match series.stroke {
+        Stroke::Area | Stroke::Range => {
+            let chip = Frame {
+                left,
+                right,
+                top: middle - 7.0,
+                bottom: middle + 7.0,
+            };
+            canvas.fill(chip, paint);
+        }
+        Stroke::Dashed => canvas.dashes(&[(left, middle), (right, middle)], 2.0, paint),
+        stroke => canvas.line((left, middle), (right, middle), width(stroke), paint),
+    }
+    left
 }
 
 fn width(stroke: Stroke) -> f64 {

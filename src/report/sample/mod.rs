@@ -2,7 +2,10 @@
 //!
 //! They are folded from journal entries like any other, and everything in them is invented.
 
+mod hostile;
 mod story;
+
+pub(crate) use hostile::hostile;
 
 use crate::record::{
     Doubt, Entry, Environment, Gpu, Header, INTERVAL_NS, JOURNAL_VERSION, LoadInfo, PhaseInfo,
@@ -147,68 +150,6 @@ pub(crate) fn soak(seconds: u64) -> Run {
     story.phase(0, phase);
     story.target_samples(0, 0.4);
     judged(story.end())
-}
-
-/// Markup that must never come out of a report alive, in every text that users and servers write.
-pub(crate) fn hostile() -> Run {
-    const EVIL: &str = "<x-evil>\"'`|&\u{7}\n</script><script>alert(1)</script>]]>";
-    let (mut record, _) = all_failed().clone();
-    let header = &mut record.header;
-    let environment = &mut header.environment;
-    for text in [
-        &mut header.id,
-        &mut header.scenario.name,
-        &mut header.scenario.file,
-        &mut header.scenario.sha256,
-        &mut header.scenario.text,
-        &mut header.target.url,
-        &mut header.target.misbehaviour,
-        &mut header.requests[0].name,
-        &mut header.phases[0].name,
-        &mut environment.bench_version,
-        &mut environment.host,
-        &mut environment.kernel,
-        &mut environment.cpu,
-        &mut environment.gpus[0].name,
-    ] {
-        EVIL.clone_into(text);
-    }
-    EVIL.clone_into(&mut header.requests[0].path);
-    EVIL.clone_into(&mut environment.gpus[0].uuid);
-    environment.git_commit = Some(EVIL.to_owned());
-    environment.git_branch = Some(EVIL.to_owned());
-    environment.cpu_quota = Some(EVIL.to_owned());
-    environment.gpu_driver = Some(EVIL.to_owned());
-    EVIL.clone_into(&mut record.phases[0].info.name);
-    let mut errors = crate::record::Errors::default();
-    let failure = crate::record::Failure {
-        cause: crate::record::Cause::NotJson,
-        detail: EVIL.to_owned(),
-        body: EVIL.to_owned(),
-    };
-    errors.add(0, crate::record::Outcome::FailedCheck, failure, 1);
-    record.phases[0].errors.merge(errors);
-    record.doubts.push(Doubt::TelemetryLost {
-        source: EVIL.to_owned(),
-        at_ns: 1,
-        reason: EVIL.to_owned(),
-    });
-    record.doubts.push(Doubt::Simulated {
-        source: EVIL.to_owned(),
-    });
-    record.doubts.push(Doubt::Preflight {
-        reason: EVIL.to_owned(),
-    });
-    record.sources[0].info.state = SourceState::Unavailable(EVIL.to_owned());
-    let gates = gates_of(&record).expect("the gates are valid");
-    let mut judgement = judge(&record, &gates);
-    for result in &mut judgement.gates {
-        EVIL.clone_into(&mut result.reason);
-        EVIL.clone_into(&mut result.gate.text);
-        EVIL.clone_into(&mut result.gate.scope.name);
-    }
-    EVIL.clone_into(&mut judgement.headline);
-    (record, judgement)
 }
 
 /// All kinds of runs, each with a name.
