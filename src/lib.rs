@@ -12,6 +12,7 @@ pub mod http;
 pub mod plan;
 pub mod record;
 pub mod reference;
+pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod stats;

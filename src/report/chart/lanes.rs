@@ -1,0 +1,319 @@
+//! The lanes of telemetry: GPUs, target, host and the generator itself, on the time axis of the load.
+//!
+//! A lane without data says why; it is never just blank.
+
+use super::axis::{Unit, YAxis};
+use super::generator::{busiest_worker, send_lag};
+use super::load::{TimeFrame, limits, values};
+use super::sampled::Sampled;
+use super::timeline::Timeline;
+use super::{Chart, Content, Limit, Size};
+use crate::gate::{Metric, TelemetryMetric};
+use crate::record::{RunRecord, Source, SourceState};
+use crate::units::Dimension;
+use crate::verdict::Judgement;
+
+/// Lanes that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Family {
+    /// A short name: the file name of the PNG.
+    pub(crate) name: &'static str,
+    /// The heading.
+    pub(crate) title: &'static str,
+    /// Its lanes, at least one.
+    pub(crate) lanes: Vec<Chart>,
+    /// Whether there is no data at all, and the only lane says why.
+    pub(crate) is_missing: bool,
+}
+
+/// (first part of the metrics, other names of the source, heading)
+const FAMILIES: [(&str, &[&str], &str); 4] = [
+    ("gpu", &["nvml", "dcgm"], "GPU"),
+    ("target", &[], "Target"),
+    ("host", &[], "Host of the generator"),
+    ("generator", &[], "Generator"),
+];
+
+/// (metric, heading of its lane), in the order of the report. Those not named come last, by name.
+const LANES: [(&str, &str); 14] = [
+    ("gpu.utilization", "GPU utilisation"),
+    ("gpu.memory", "GPU memory"),
+    ("gpu.memory.used", "GPU memory in use"),
+    ("gpu.power", "GPU power"),
+    ("gpu.clock", "GPU clock"),
+    ("gpu.temperature", "GPU temperature"),
+    ("gpu.throttled", "GPU throttled"),
+    ("target.cpu", "Target CPU"),
+    ("target.memory", "Target memory"),
+    ("host.cpu", "Host CPU"),
+    ("host.memory", "Host memory"),
+    ("host.disk.free", "Free disk"),
+    ("generator.cpu", "Generator CPU"),
+    ("generator.memory", "Generator memory"),
+];
+
+/// All lanes of a run.
+pub(crate) fn families(
+    record: &RunRecord,
+    judgement: &Judgement,
+    frame: &TimeFrame,
+    timeline: &Timeline,
+) -> Vec<Family> {
+    FAMILIES
+        .into_iter()
+        .map(|(name, aliases, title)| {
+            let mut lanes = Vec::new();
+            if name == "generator" && !timeline.stretches.is_empty() {
+                lanes.push(busiest_worker(frame, timeline));
+                lanes.push(send_lag(frame, timeline));
+            }
+            let sources: Vec<&Source> = record
+                .sources
+                .iter()
+                .filter(|source| belongs(source, name, aliases))
+                .collect();
+            for source in &sources {
+                lanes.extend(
+                    metrics(source)
+                        .into_iter()
+                        .map(|metric| lane(record, judgement, frame, source, metric)),
+                );
+            }
+            let is_missing = lanes.is_empty();
+            if is_missing {
+                lanes.push(missing(frame, name, title, sources.first().copied()));
+            }
+            Family {
+                name,
+                title,
+                lanes,
+                is_missing,
+            }
+        })
+        .collect()
+}
+
+fn belongs(source: &Source, family: &str, aliases: &[&str]) -> bool {
+    source.info.name == family
+        || aliases.contains(&source.info.name.as_str())
+        || source
+            .info
+            .series
+            .iter()
+            .any(|series| series.metric.split('.').next() == Some(family))
+}
+
+/// The metrics of a source that get a lane, in the order of the report.
+fn metrics(source: &Source) -> Vec<&str> {
+    if source.info.state != SourceState::Present {
+        return Vec::new();
+    }
+    let mut metrics: Vec<&str> = Vec::new();
+    for series in &source.info.series {
+        if !metrics.contains(&series.metric.as_str()) {
+            metrics.push(&series.metric);
+        }
+    }
+    // The same thing in bytes beside its share would be a second picture of one fact.
+    if metrics.contains(&"gpu.memory") {
+        metrics.retain(|metric| *metric != "gpu.memory.used");
+    }
+    let place = |metric: &str| {
+        LANES
+            .iter()
+            .position(|(known, _)| metric == *known)
+            .unwrap_or(LANES.len())
+    };
+    metrics.sort_by_key(|metric| (place(metric), *metric));
+    metrics
+}
+
+fn title(metric: &str) -> String {
+    LANES
+        .iter()
+        .find(|(known, _)| metric == *known)
+        .map_or_else(|| metric.to_owned(), |(_, title)| (*title).to_owned())
+}
+
+/// What the values of a metric are.
+pub(crate) fn unit(metric: &str) -> Unit {
+    match (TelemetryMetric::find(metric), metric) {
+        (Some(known), _) => Unit::Of(known.dimension),
+        (None, "generator.cpu") => Unit::Of(Dimension::Ratio),
+        (None, "generator.memory") => Unit::Of(Dimension::Bytes),
+        (None, metric) if metric.contains("clock") => Unit::Megahertz,
+        (None, _) => Unit::Count,
+    }
+}
+
+fn missing(frame: &TimeFrame, name: &str, title: &str, source: Option<&Source>) -> Chart {
+    let reason = match source.map(|source| &source.info.state) {
+        None => "nothing sampled it".to_owned(),
+        Some(SourceState::Off) => "switched off in the scenario".to_owned(),
+        Some(SourceState::Unavailable(reason)) => reason.clone(),
+        Some(SourceState::Present) => "the source has no series".to_owned(),
+    };
+    let y = YAxis::fixed(Unit::Of(Dimension::Ratio), 0.0, 1.0);
+    let first = title.split(' ').next().unwrap_or(title);
+    let title = format!("{first} telemetry");
+    let mut chart = frame.chart(name, title, y, Content::Absent(reason));
+    chart.size = Size::Lane;
+    chart
+}
+
+fn lane(
+    record: &RunRecord,
+    judgement: &Judgement,
+    frame: &TimeFrame,
+    source: &Source,
+    metric: &str,
+) -> Chart {
+    let limits = limits(
+        record,
+        judgement,
+        |gated| matches!(gated, Metric::Telemetry(known) if known.name == metric),
+    );
+    let sampled = Sampled::of(source, metric);
+    let y = y_axis(metric, &sampled, &limits);
+    let is_empty = sampled
+        .lines
+        .iter()
+        .all(|line| line.means.iter().all(Option::is_none));
+    let content = if is_empty {
+        Content::Absent("the source delivered no value".to_owned())
+    } else {
+        sampled.content()
+    };
+    let mut chart = frame.chart(metric.replace('.', "-"), title(metric), y, content);
+    chart.size = Size::Lane;
+    chart.limits = limits;
+    if let Some(known) = TelemetryMetric::find(metric) {
+        known.describe.clone_into(&mut chart.subtitle);
+    }
+    if source.info.simulated {
+        chart.title.push_str(" (SIMULATED)");
+    }
+    chart
+}
+
+fn y_axis(metric: &str, sampled: &Sampled, limits: &[Limit]) -> YAxis {
+    let unit = unit(metric);
+    let seen = sampled
+        .lines
+        .iter()
+        .flat_map(|line| line.highs.iter().chain(&line.lows).copied().flatten());
+    let most = seen.clone().fold(0.0, f64::max);
+    // A limit far above would press the curve flat, and hide the very leak that it is for.
+    let near = values(limits).filter(|limit| *limit <= 1.5 * most);
+    let shown = seen.clone().chain(near);
+    match unit {
+        Unit::Of(Dimension::Ratio) if most <= 1.0 => YAxis::fixed(unit, 0.0, 1.0),
+        Unit::Of(Dimension::Bytes | Dimension::Temperature) | Unit::Megahertz => {
+            YAxis::close(unit, shown)
+        }
+        _ => YAxis::from_zero(unit, shown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::{self, Run};
+
+    fn lanes((record, judgement): &Run) -> Vec<Family> {
+        let frame = TimeFrame::of(record);
+        families(record, judgement, &frame, &Timeline::of(record))
+    }
+
+    fn names(family: &Family) -> Vec<&str> {
+        family.lanes.iter().map(|lane| lane.name.as_str()).collect()
+    }
+
+    #[test]
+    fn each_family_has_its_lanes_in_order() {
+        let families = lanes(sample::prod());
+        assert_eq!(
+            names(&families[0]),
+            [
+                "gpu-utilization",
+                "gpu-memory",
+                "gpu-power",
+                "gpu-clock",
+                "gpu-temperature"
+            ]
+        );
+        assert_eq!(names(&families[1]), ["target-cpu", "target-memory"]);
+        assert_eq!(
+            names(&families[2]),
+            ["host-cpu", "host-memory", "host-disk-free"]
+        );
+        assert_eq!(
+            names(&families[3]),
+            [
+                "generator-busy",
+                "send-lag",
+                "generator-cpu",
+                "generator-memory"
+            ]
+        );
+        let utilization = &families[0].lanes[0];
+        assert!(utilization.title.ends_with("(SIMULATED)"));
+        assert_eq!(utilization.limit_labels(), ["> 70.0 %"]);
+        let labels: Vec<&str> = utilization
+            .legend()
+            .map(|series| series.label.as_str())
+            .collect();
+        assert_eq!(labels, ["GPU 0", "GPU 1"]);
+    }
+
+    #[test]
+    fn a_family_without_data_says_why() {
+        let check = |run: &Run, family: usize, reason: &str| {
+            let families = lanes(run);
+            assert!(families[family].is_missing);
+            assert_eq!(
+                families[family].lanes[0].content,
+                Content::Absent(reason.to_owned())
+            );
+        };
+        let no_driver = "no NVIDIA driver: libnvidia-ml.so.1 was not found";
+        check(sample::without_gpu(), 0, no_driver);
+        check(sample::preflight_failed(), 1, "nothing sampled it");
+        let mut run = sample::without_gpu().clone();
+        run.0.sources[0].info.state = SourceState::Off;
+        check(&run, 0, "switched off in the scenario");
+    }
+
+    #[test]
+    fn a_pause_of_the_source_breaks_the_line() {
+        let (mut record, judgement) = sample::prod().clone();
+        let source = &mut record.sources[1];
+        // Ten seconds without a sample, of a source that samples twice a second.
+        let gap = 40..60;
+        source.at_ns.drain(gap.clone());
+        for values in &mut source.values {
+            values.drain(gap.clone());
+        }
+        let families = lanes(&(record, judgement));
+        let Content::Lines { series, spans } = &families[1].lanes[0].content else {
+            panic!("the target has samples");
+        };
+        assert_eq!(series[0].runs().len(), 2);
+        assert!(
+            series
+                .iter()
+                .all(|series| series.values.len() == spans.len())
+        );
+    }
+
+    #[test]
+    fn a_far_limit_does_not_flatten_a_leak() {
+        let (record, judgement) = sample::soak(700);
+        let families = lanes(&(record, judgement));
+        let memory = &families[1].lanes[1];
+        assert_eq!(memory.name, "target-memory");
+        assert!(memory.y.high < 1.5 * 1_073_741_824.0, "{:?}", memory.y);
+        assert_eq!(memory.limit_labels(), ["< 8.00 GiB (beyond the picture)"]);
+        assert_eq!(memory.visible_limits().count(), 0);
+    }
+}

@@ -1,0 +1,72 @@
+//! The words of a report and what they mean, for readers who were not there.
+//!
+//! Every view that explains a word takes the explanation from here.
+
+/// Words and their meanings, in the order in which a report uses them.
+pub(super) const GLOSSARY: &[(&str, &str)] = &[
+    (
+        "PASS, FAIL, INCONCLUSIVE",
+        "A gate passes when its 95 % bound lies on the good side of the limit, and fails when the other \
+         95 % bound lies on the bad side. In between, or with too little data, it is inconclusive. The \
+         run fails if any gate fails, and is inconclusive if any gate is; missing data never passes.",
+    ),
+    (
+        "Intended start",
+        "The moment at which the schedule wanted a request to leave. A request that had to wait is \
+         counted with its wait.",
+    ),
+    (
+        "Response time",
+        "From the intended start to the last byte of the answer. What a user feels, and what gates look \
+         at unless they say otherwise.",
+    ),
+    (
+        "Service time",
+        "From the actual send to the last byte. The difference to the response time is time spent \
+         waiting to be sent: queueing.",
+    ),
+    ("TTFB", "Time to first byte, from the intended start."),
+    (
+        "p99",
+        "The value below which 99 % of requests lie. In gates, requests that failed or timed out count \
+         as slower than any limit. In tables and charts, percentiles are over successful requests.",
+    ),
+    (
+        "Phase, warm-up, measured window",
+        "A phase is a stretch of load. Requests that were meant to start in its warm-up are not \
+         measured; charts show them shaded.",
+    ),
+    (
+        "Timed out, unended",
+        "Requests without an answer within the timeout, and those still unanswered when the phase was \
+         over. Of both we know only that they took at least that long.",
+    ),
+    (
+        "Design effect",
+        "Neighbouring requests resemble each other, so a thousand of them are worth fewer independent \
+         ones. Intervals are widened accordingly.",
+    ),
+    (
+        "Doubt",
+        "Whatever weakens the measurement: a busy generator, a telemetry gap, a clock that was set. \
+         Doubts are part of the record, and those that matter keep a gate from passing.",
+    ),
+    (
+        "Busiest worker",
+        "The share of time in which the busiest thread of the generator was not waiting. Above 90 % its \
+         latencies are its own and no longer those of the target.",
+    ),
+    (
+        "Send lag",
+        "Actual send minus intended start: how late the generator itself was.",
+    ),
+    (
+        "Little’s law",
+        "Requests in flight equal throughput times response time. Checked on every phase as a test of \
+         the program's own bookkeeping.",
+    ),
+    (
+        "Known for",
+        "The share of the measured window for which a telemetry value was known. Gates need 90 %.",
+    ),
+];

@@ -1,0 +1,231 @@
+//! The phases in `run.json`: requests, latencies, connections, errors.
+//!
+//! Every phase of the plan is there; those that never began have no numbers.
+
+use super::{number, seconds};
+use crate::record::{
+    Connections, ErrorTally, Latencies, LoadInfo, Outcome, PhaseInfo, PhaseRecord, RequestTally,
+    RunRecord,
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+pub(super) struct PhaseJson<'a> {
+    name: &'a str,
+    state: &'static str,
+    load: LoadInfo,
+    warmup_s: f64,
+    measured_s: Option<f64>,
+    started_at_s: Option<f64>,
+    requests: Option<Requests>,
+    warmup_requests: Option<Requests>,
+    throughput_rps: Option<f64>,
+    response: Option<LatencyJson>,
+    service: Option<LatencyJson>,
+    ttfb: Option<LatencyJson>,
+    by_request: Vec<ByRequest<'a>>,
+    connections: Option<ConnectionsJson>,
+    send_lag: Option<LatencyJson>,
+    errors: Vec<ErrorJson<'a>>,
+}
+
+impl<'a> PhaseJson<'a> {
+    pub(super) fn all(record: &'a RunRecord) -> Vec<Self> {
+        record
+            .header
+            .phases
+            .iter()
+            .enumerate()
+            .map(|(index, info)| {
+                let begun = record.phases.iter().find(|phase| phase.index == index);
+                begun.map_or_else(|| Self::not_begun(info), |phase| Self::of(record, phase))
+            })
+            .collect()
+    }
+
+    fn not_begun(info: &'a PhaseInfo) -> Self {
+        Self {
+            name: &info.name,
+            state: "not_begun",
+            load: info.load,
+            warmup_s: seconds(info.warmup_ns),
+            measured_s: None,
+            started_at_s: None,
+            requests: None,
+            warmup_requests: None,
+            throughput_rps: None,
+            response: None,
+            service: None,
+            ttfb: None,
+            by_request: Vec::new(),
+            connections: None,
+            send_lag: None,
+            errors: Vec::new(),
+        }
+    }
+
+    fn of(record: &'a RunRecord, phase: &'a PhaseRecord) -> Self {
+        let total = &phase.total;
+        let is_measured = phase.measured_ns() > 0;
+        Self {
+            state: if phase.ended_ns.is_some() {
+                "ended"
+            } else {
+                "cut_off"
+            },
+            measured_s: Some(seconds(phase.measured_ns())),
+            started_at_s: Some(seconds(phase.started_ns)),
+            requests: Some(Requests::of(total)),
+            warmup_requests: Some(Requests::of(&phase.warmup.total())),
+            throughput_rps: is_measured.then(|| number(phase.throughput())).flatten(),
+            response: Some(LatencyJson::of(&total.response)),
+            service: Some(LatencyJson::of(&total.service)),
+            ttfb: Some(LatencyJson::of(&total.ttfb)),
+            by_request: ByRequest::all(record, phase),
+            connections: Some(ConnectionsJson::of(&phase.connections)),
+            send_lag: Some(LatencyJson::of(&phase.send_lag)),
+            errors: phase
+                .errors
+                .by_frequency()
+                .into_iter()
+                .map(|error| ErrorJson::of(record, error))
+                .collect(),
+            ..Self::not_begun(&phase.info)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Requests {
+    planned: u64,
+    sent: u64,
+    ok: u64,
+    failed: u64,
+    timed_out: u64,
+    in_flight_at_end: u64,
+    outcomes: BTreeMap<Outcome, u64>,
+}
+
+impl Requests {
+    fn of(tally: &RequestTally) -> Self {
+        let of = |outcome: Outcome| tally.outcomes.of(outcome);
+        Self {
+            planned: tally.planned,
+            sent: tally.sent,
+            ok: of(Outcome::Ok),
+            failed: tally.outcomes.failed(),
+            timed_out: of(Outcome::Timeout),
+            in_flight_at_end: of(Outcome::InFlightAtEnd),
+            outcomes: Outcome::ALL
+                .into_iter()
+                .map(|outcome| (outcome, of(outcome)))
+                .collect(),
+        }
+    }
+}
+
+/// A histogram in a few numbers.
+#[derive(Serialize)]
+pub(super) struct LatencyJson {
+    count: u64,
+    mean_ms: Option<f64>,
+    p50_ms: Option<f64>,
+    p90_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    p999_ms: Option<f64>,
+    max_ms: Option<f64>,
+}
+
+impl LatencyJson {
+    pub(super) fn of(latencies: &Latencies) -> Self {
+        let ms = |ns: Option<u64>| ns.map(|ns| ns as f64 / 1e6);
+        let at = |quantile: f64| ms(latencies.quantile_ns(quantile));
+        Self {
+            count: latencies.count(),
+            mean_ms: latencies.mean_ns().and_then(|ns| number(ns / 1e6)),
+            p50_ms: at(0.5),
+            p90_ms: at(0.9),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: ms(latencies.max_ns()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ByRequest<'a> {
+    name: &'a str,
+    method: &'a str,
+    path: &'a str,
+    requests: Requests,
+    response: LatencyJson,
+    service: LatencyJson,
+    ttfb: LatencyJson,
+}
+
+impl<'a> ByRequest<'a> {
+    fn all(record: &'a RunRecord, phase: &PhaseRecord) -> Vec<Self> {
+        record
+            .header
+            .requests
+            .iter()
+            .zip(phase.measured.requests())
+            .filter(|(_, tally)| !tally.is_empty())
+            .map(|(info, tally)| Self {
+                name: &info.name,
+                method: &info.method,
+                path: &info.path,
+                requests: Requests::of(tally),
+                response: LatencyJson::of(&tally.response),
+                service: LatencyJson::of(&tally.service),
+                ttfb: LatencyJson::of(&tally.ttfb),
+            })
+            .collect()
+    }
+}
+
+#[derive(Serialize)]
+struct ConnectionsJson {
+    opened: u64,
+    failed: u64,
+    reopened: u64,
+    connect: LatencyJson,
+}
+
+impl ConnectionsJson {
+    fn of(connections: &Connections) -> Self {
+        Self {
+            opened: connections.opened,
+            failed: connections.failed,
+            reopened: connections.reopened,
+            connect: LatencyJson::of(&connections.connect),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    request: Option<&'a str>,
+    outcome: Outcome,
+    cause: String,
+    count: u64,
+    first_at_s: f64,
+    detail: &'a str,
+    body: &'a str,
+}
+
+impl<'a> ErrorJson<'a> {
+    fn of(record: &'a RunRecord, error: &'a ErrorTally) -> Self {
+        let request = record.header.requests.get(error.key.request);
+        Self {
+            request: request.map(|info| info.name.as_str()),
+            outcome: error.key.outcome,
+            cause: error.key.cause.to_string(),
+            count: error.count,
+            first_at_s: seconds(error.first_ns),
+            detail: &error.detail,
+            body: &error.body,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Pure views of a run record and its judgement: console, HTML, PNG, JSON, JUnit, Markdown, CSV and
+//! HdrHistogram log.
+//!
+//! The same record gives the same bytes, today and in a year. Nothing here judges, reads a clock or
+//! touches a file.
+
+mod chart;
+mod console;
+mod csv;
+mod hlog;
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod png;
+mod rows;
+
+#[cfg(test)]
+mod sample;
+
+pub use console::console;
+pub use csv::{load_csv, telemetry_csv};
+pub use hlog::hlog;
+pub use html::html;
+pub use json::{SCHEMA, json};
+pub use junit::junit;
+pub use markdown::markdown;
+pub use png::pngs;
+
+use crate::record::RunRecord;
+use crate::verdict::Judgement;
+
+/// Every file of a finished run, by its name within the run's folder.
+pub fn files(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)> {
+    let text = |name: &str, text: String| (name.to_owned(), text.into_bytes());
+    let mut files = vec![
+        text("run.json", json(record, judgement)),
+        text("report.html", html(record, judgement)),
+        text("junit.xml", junit(record, judgement)),
+        text("summary.md", markdown(record, judgement)),
+        ("latency.hlog".to_owned(), hlog(record)),
+        text("load.csv", load_csv(record)),
+        text("telemetry.csv", telemetry_csv(record)),
+    ];
+    let charts = pngs(record, judgement)
+        .into_iter()
+        .map(|(name, bytes)| (format!("charts/{name}"), bytes));
+    files.extend(charts);
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_there_and_twice_the_same() {
+        let (record, judgement) = sample::preflight_failed();
+        let files = files(record, judgement);
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        insta::assert_snapshot!(names.join("\n"), @"
+        run.json
+        report.html
+        junit.xml
+        summary.md
+        latency.hlog
+        load.csv
+        telemetry.csv
+        charts/overview.png
+        ");
+        assert!(files == super::files(record, judgement));
+    }
+}

@@ -1,0 +1,340 @@
+//! The charts as PNG files, for slides and chats: what the HTML shows, on white paper.
+//!
+//! Every sheet says what was run, when and with which verdict, because pictures travel alone.
+
+mod canvas;
+mod plot;
+
+use crate::record::RunRecord;
+use crate::report::chart::palette::Rgb;
+use crate::report::chart::{Chart, Content, Size, TimeFrame, Timeline, distribution, lanes, load};
+use crate::report::rows;
+use crate::verdict::{Judgement, Verdict};
+use canvas::{Align, Canvas, Frame, HEIGHT, Lettering, WIDTH};
+use plot::plot;
+
+pub(super) const PAPER: Rgb = (0xff, 0xff, 0xff);
+pub(super) const INK: Rgb = (0x15, 0x18, 0x1c);
+pub(super) const SOFT: Rgb = (0x54, 0x5d, 0x69);
+pub(super) const LINE: Rgb = (0xdd, 0xe2, 0xe7);
+pub(super) const GRID: Rgb = (0xe9, 0xed, 0xf1);
+pub(super) const SHADE: Rgb = (0xee, 0xf1, 0xf4);
+const PASS: Rgb = (0x0a, 0x6b, 0x4e);
+const FAIL: Rgb = (0xb3, 0x26, 0x1e);
+const INCONCLUSIVE: Rgb = (0x7d, 0x53, 0x00);
+const WARNING: Rgb = (0xf2, 0xc2, 0x30);
+const WARNING_INK: Rgb = (0x24, 0x1a, 0x00);
+
+/// One picture: a heading and the charts that share it.
+struct Sheet {
+    name: String,
+    heading: String,
+    charts: Vec<Chart>,
+}
+
+/// All charts as PNG files: name and bytes. A chart without any data is left to the HTML report,
+/// which says why; the overview is always there.
+pub fn pngs(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)> {
+    sheets(record, judgement)
+        .into_iter()
+        .map(|sheet| {
+            let bytes = canvas::png(|canvas| draw(canvas, &sheet, record, judgement));
+            (format!("{}.png", sheet.name), bytes)
+        })
+        .collect()
+}
+
+const OVERVIEW: &str = "overview";
+
+fn has_data(chart: &Chart) -> bool {
+    !matches!(chart.content, Content::Absent(_))
+}
+
+fn sheets(record: &RunRecord, judgement: &Judgement) -> Vec<Sheet> {
+    let frame = TimeFrame::of(record);
+    let timeline = Timeline::of(record);
+    let rate = load::rate(record, judgement, &frame, &timeline);
+    let response = load::response(record, judgement, &frame, &timeline);
+    let families = lanes::families(record, judgement, &frame, &timeline);
+    let mut overview = vec![rate.clone(), response.clone()];
+    // The first lane of the GPUs is their utilisation, or why there is none.
+    overview.extend(
+        families
+            .iter()
+            .filter(|family| family.name == "gpu")
+            .filter_map(|family| family.lanes.first().cloned()),
+    );
+    let mut sheets = vec![Sheet {
+        name: OVERVIEW.to_owned(),
+        heading: "Overview".to_owned(),
+        charts: overview,
+    }];
+    let mut single = vec![
+        rate,
+        response,
+        distribution::heat_map(&frame, &timeline),
+        load::in_flight(record, &frame, &timeline),
+    ];
+    single.extend(load::errors(&frame, &timeline));
+    single.push(distribution::percentiles(record, judgement));
+    sheets.extend(single.into_iter().map(|chart| Sheet {
+        name: chart.name.clone(),
+        heading: String::new(),
+        charts: vec![chart],
+    }));
+    sheets.extend(families.into_iter().map(|family| Sheet {
+        name: family.name.to_owned(),
+        heading: family.title.to_owned(),
+        charts: family.lanes,
+    }));
+    sheets.retain(|sheet| sheet.name == OVERVIEW || sheet.charts.iter().any(has_data));
+    sheets
+}
+
+const MARGIN: f64 = 44.0;
+/// Room for the labels of the upright axis.
+const LABELS: f64 = 96.0;
+
+fn draw(canvas: &mut Canvas<'_>, sheet: &Sheet, record: &RunRecord, judgement: &Judgement) {
+    let (width, height) = (f64::from(WIDTH), f64::from(HEIGHT));
+    let mut top = banners(canvas, record);
+    top = header(canvas, sheet, record, judgement, top);
+    footer(canvas, record);
+    let frame = Frame {
+        left: MARGIN,
+        right: width - MARGIN,
+        top,
+        bottom: height - 46.0,
+    };
+    stack(canvas, &sheet.charts, frame);
+}
+
+/// The strips that nobody may overlook. Returns where they end.
+fn banners(canvas: &mut Canvas<'_>, record: &RunRecord) -> f64 {
+    let mut texts = Vec::new();
+    let simulated = rows::simulated(record);
+    if !simulated.is_empty() {
+        texts.push(format!(
+            "SIMULATED: the values of {} are made up. This is no measurement of real hardware.",
+            simulated.join(", ")
+        ));
+    }
+    if let Some(reason) = rows::partial(record) {
+        texts.push(format!("PARTIAL: {}", reason.replace('`', "")));
+    }
+    let mut top = 0.0;
+    for text in texts {
+        let strip = Frame {
+            left: 0.0,
+            right: f64::from(WIDTH),
+            top,
+            bottom: top + 38.0,
+        };
+        canvas.fill(strip, WARNING);
+        let lettering = Lettering {
+            size: 20.0,
+            bold: true,
+            colour: WARNING_INK,
+            align: Align::Middle,
+        };
+        let text = canvas.fitting(&text, strip.width() - 2.0 * MARGIN, lettering);
+        canvas.text(&text, (strip.width() / 2.0, top + 19.0), lettering);
+        top = strip.bottom + 1.0;
+    }
+    top
+}
+
+/// Scenario, heading, verdict, when. Returns where it ends.
+fn header(
+    canvas: &mut Canvas<'_>,
+    sheet: &Sheet,
+    record: &RunRecord,
+    judgement: &Judgement,
+    top: f64,
+) -> f64 {
+    let middle = top + 48.0;
+    let verdict = judgement.verdict;
+    let colour = match verdict {
+        Verdict::Pass => PASS,
+        Verdict::Fail => FAIL,
+        Verdict::Inconclusive => INCONCLUSIVE,
+    };
+    let label = Lettering {
+        size: 24.0,
+        bold: true,
+        colour: PAPER,
+        align: Align::Middle,
+    };
+    let tag_width = canvas.measure(verdict.as_str(), label) + 36.0;
+    let tag = Frame {
+        left: MARGIN,
+        right: MARGIN + tag_width,
+        top: middle - 20.0,
+        bottom: middle + 20.0,
+    };
+    canvas.fill(tag, colour);
+    canvas.text(
+        verdict.as_str(),
+        (tag.left + tag_width / 2.0, middle),
+        label,
+    );
+    let when = format!("{}, {}", rows::started(record), rows::duration(record));
+    let right = f64::from(WIDTH) - MARGIN;
+    let small = Lettering {
+        size: 19.0,
+        bold: false,
+        colour: SOFT,
+        align: Align::Right,
+    };
+    canvas.text(&when, (right, middle), small);
+    let title = Lettering {
+        size: 28.0,
+        bold: true,
+        colour: INK,
+        align: Align::Left,
+    };
+    let name = &record.header.scenario.name;
+    let words = if sheet.heading.is_empty() {
+        name.clone()
+    } else {
+        format!("{name}: {}", sheet.heading)
+    };
+    let room = right - canvas.measure(&when, small) - tag.right - 60.0;
+    let words = canvas.fitting(&words, room, title);
+    canvas.text(&words, (tag.right + 20.0, middle), title);
+    middle + 38.0
+}
+
+fn footer(canvas: &mut Canvas<'_>, record: &RunRecord) {
+    let mut words = format!(
+        "bench {}   run {}   target {}",
+        record.header.environment.bench_version,
+        record.header.id,
+        rows::target(record)
+    );
+    if let Some(commit) = rows::commit(record) {
+        words.push_str("   commit ");
+        words.push_str(&commit);
+    }
+    let lettering = Lettering {
+        size: 16.0,
+        bold: false,
+        colour: SOFT,
+        align: Align::Left,
+    };
+    let words = canvas.fitting(&words, f64::from(WIDTH) - 2.0 * MARGIN, lettering);
+    canvas.text(&words, (MARGIN, f64::from(HEIGHT) - 22.0), lettering);
+}
+
+/// Draws charts one below the other, each with the room that its size asks for.
+fn stack(canvas: &mut Canvas<'_>, charts: &[Chart], frame: Frame) {
+    let weight = |chart: &Chart| match (&chart.content, chart.size) {
+        (Content::Absent(_), Size::Lane) => 0.6,
+        (_, Size::Tall) => 2.4,
+        (_, Size::Medium) => 1.6,
+        (_, Size::Lane) => 1.0,
+    };
+    let total: f64 = charts.iter().map(weight).sum();
+    let mut top = frame.top;
+    let last = charts.iter().rposition(has_data);
+    for (index, chart) in charts.iter().enumerate() {
+        let bottom = top + frame.height() * weight(chart) / total;
+        // All share one axis: the last one that has data carries its labels.
+        let shows_axis = last == Some(index);
+        let own = Frame {
+            left: frame.left,
+            right: frame.right,
+            top,
+            bottom,
+        };
+        plot(canvas, chart, own, LABELS, shows_axis);
+        top = bottom;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+    use std::collections::BTreeSet;
+
+    fn pixels(file: &[u8]) -> Vec<u8> {
+        let mut reader = ::png::Decoder::new(std::io::Cursor::new(file))
+            .read_info()
+            .unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        assert_eq!((info.width, info.height), (WIDTH, HEIGHT));
+        assert_eq!(info.color_type, ::png::ColorType::Rgb);
+        pixels
+    }
+
+    fn corner(pixels: &[u8]) -> Rgb {
+        (pixels[0], pixels[1], pixels[2])
+    }
+
+    #[test]
+    fn there_is_a_picture_of_everything_that_has_data() {
+        let (record, judgement) = sample::without_gpu();
+        let sheets = sheets(record, judgement);
+        let names: Vec<&str> = sheets.iter().map(|sheet| sheet.name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "overview",
+                "rate",
+                "response",
+                "heatmap",
+                "in-flight",
+                "errors",
+                "percentiles",
+                "target",
+                "host",
+                "generator",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_picture_can_be_read_and_shows_something() {
+        let (record, judgement) = sample::without_gpu();
+        for sheet in sheets(record, judgement) {
+            // One of each kind of content: lines and areas, cells, percentiles.
+            if !["overview", "heatmap", "percentiles"].contains(&sheet.name.as_str()) {
+                continue;
+            }
+            let file = canvas::png(|canvas| draw(canvas, &sheet, record, judgement));
+            let pixels = pixels(&file);
+            let colours: BTreeSet<&[u8]> = pixels.chunks_exact(3).collect();
+            assert!(
+                colours.len() > 100,
+                "{}: {} colours",
+                sheet.name,
+                colours.len()
+            );
+            assert_eq!(corner(&pixels), PAPER, "{}", sheet.name);
+            assert!(file.len() < 400_000, "{}: {} bytes", sheet.name, file.len());
+        }
+    }
+
+    #[test]
+    fn what_is_simulated_says_so_and_twice_is_the_same() {
+        let (record, judgement) = sample::prod();
+        let overview = || {
+            let sheets = sheets(record, judgement);
+            canvas::png(|canvas| draw(canvas, &sheets[0], record, judgement))
+        };
+        let file = overview();
+        assert_eq!(corner(&pixels(&file)), WARNING);
+        assert!(file == overview());
+    }
+
+    #[test]
+    fn without_load_there_is_one_picture_that_says_why() {
+        let (record, judgement) = sample::preflight_failed();
+        let files = pngs(record, judgement);
+        assert_eq!(files.len(), 1);
+        // The strip on top says that the run is not whole.
+        assert_eq!(corner(&pixels(&files[0].1)), WARNING);
+    }
+}
