@@ -4,6 +4,8 @@
 //! verdict → reports. `docs/ARCHITECTURE.md` describes each module and what it must never do;
 //! `tests/it/layers.rs` holds the code to it.
 
+pub mod cli;
+pub mod commands;
 pub mod diag;
 pub mod engine;
 pub mod gate;

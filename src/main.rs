@@ -1,2 +1,7 @@
 //! The `bench` program: everything is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bench::cli::main()
+}

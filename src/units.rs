@@ -26,9 +26,9 @@ impl Dimension {
     /// How a value of this dimension is written, for error messages.
     pub fn example(self) -> &'static str {
         match self {
-            Self::Time => "a duration such as `100ms`",
+            Self::Time => "a duration such as `100ms` (ns, us, ms, s, m, h, d)",
             Self::Ratio => "a percentage such as `70%`",
-            Self::Bytes => "a size such as `2GiB`",
+            Self::Bytes => "a size such as `2GiB` (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
             Self::PerSecond => "a rate such as `400/s`",
             Self::Temperature => "a temperature such as `85C`",
             Self::Power => "a power such as `700W`",
@@ -45,16 +45,39 @@ pub struct Quantity {
     pub dimension: Dimension,
 }
 
-impl fmt::Display for Quantity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&match self.dimension {
+impl Quantity {
+    /// As a measurement: three significant digits.
+    pub fn measured(self) -> String {
+        match self.dimension {
             Dimension::Time => seconds(self.value),
             Dimension::Ratio => percent(self.value),
             Dimension::Bytes => bytes(self.value),
             Dimension::PerSecond => format!("{}/s", number(self.value)),
             Dimension::Temperature => format!("{} °C", number(self.value)),
             Dimension::Power => format!("{} W", number(self.value)),
-        })
+        }
+    }
+}
+
+/// As a number that somebody chose: without trailing zeros.
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&without_trailing_zeros(&self.measured()))
+    }
+}
+
+/// `1.50 s` as `1.5 s`, `70.0 %` as `70 %`, `100 ms` as it is.
+fn without_trailing_zeros(text: &str) -> String {
+    let Some((whole, rest)) = text.split_once('.') else {
+        return text.to_owned();
+    };
+    let digits = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    let (fraction, unit) = rest.split_at(digits);
+    match fraction.trim_end_matches('0') {
+        "" => format!("{whole}{unit}"),
+        kept => format!("{whole}.{kept}{unit}"),
     }
 }
 
@@ -141,10 +164,7 @@ pub fn parse_quantity(text: &str) -> Result<Quantity, UnitError> {
             )));
         }
         let Some(&(_, dimension, factor)) = UNITS.iter().find(|(name, _, _)| *name == unit) else {
-            return Err(UnitError::new(format!(
-                "`{unit}` is not a unit known here; known are {}",
-                known_units()
-            )));
+            return Err(UnitError::new(format!("unknown unit `{unit}`")));
         };
         let value = number * factor;
         total = Some(match total {
@@ -165,11 +185,6 @@ pub fn parse_quantity(text: &str) -> Result<Quantity, UnitError> {
         rest = after[end..].trim_start();
     }
     total.ok_or_else(|| UnitError::new("the value is empty"))
-}
-
-fn known_units() -> &'static str {
-    "ns, us, ms, s, m, h, d for time; % for shares; B, KiB, MiB, GiB, TiB, kB, MB, GB, TB for sizes; \
-     /s, /min for rates; C for temperature; W, kW for power"
 }
 
 /// Reads a duration such as `100ms`, `30s` or `1m 30s`.
@@ -317,9 +332,9 @@ fn long_duration(value: f64) -> String {
     }
 }
 
-/// A duration, printed as [`seconds`] prints it.
+/// A duration that somebody chose, printed as [`seconds`] prints it, without trailing zeros.
 pub fn duration(value: Duration) -> String {
-    seconds(value.as_secs_f64())
+    without_trailing_zeros(&seconds(value.as_secs_f64()))
 }
 
 /// A share, printed in percent with three significant digits.
@@ -388,7 +403,7 @@ mod tests {
             ("100", "no unit"),
             ("ms", "does not begin with a number"),
             ("-5s", "negative"),
-            ("5 parsecs", "`parsecs` is not a unit"),
+            ("5 parsecs", "unknown unit `parsecs`"),
             ("5s 3MiB", "mixes units"),
             ("1.2.3s", "does not begin with a number"),
         ] {
@@ -416,6 +431,9 @@ mod tests {
         ] {
             assert_eq!(seconds(value), text, "{value}");
         }
+        assert_eq!(duration(Duration::from_millis(1500)), "1.5 s");
+        assert_eq!(duration(Duration::from_secs(30)), "30 s");
+        assert_eq!(duration(Duration::from_secs(150)), "2 m 30 s");
         assert_eq!(percent(0.0042), "0.420 %");
         assert_eq!(percent(1.0), "100 %");
         assert_eq!(bytes(1536.0), "1.50 KiB");

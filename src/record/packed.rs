@@ -137,7 +137,7 @@ struct RawBuckets<'a> {
 }
 
 impl RawBuckets<'_> {
-    /// A number in ZigZag LEB128, of at most nine bytes (the ninth has no continuation bit).
+    /// A number in ``ZigZag`` LEB128, of at most nine bytes (the ninth has no continuation bit).
     fn number(&mut self) -> Option<i64> {
         let mut value = 0u64;
         for (position, &byte) in self.bytes.iter().take(9).enumerate() {

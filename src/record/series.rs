@@ -37,6 +37,9 @@ pub struct SeriesInfo {
     pub metric: String,
     /// Which one of several, for example GPU `0`; empty where there is only one.
     pub instance: String,
+    /// Why it will have no values, where that is known from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lack: Option<String>,
 }
 
 impl SeriesInfo {
@@ -45,7 +48,15 @@ impl SeriesInfo {
         Self {
             metric: metric.into(),
             instance: instance.into(),
+            lack: None,
         }
+    }
+
+    /// The same series, known to have no values.
+    #[must_use]
+    pub fn lacking(mut self, reason: impl Into<String>) -> Self {
+        self.lack = Some(reason.into());
+        self
     }
 }
 

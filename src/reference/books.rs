@@ -4,7 +4,7 @@
 //! books, and cannot differ from each other.
 
 use super::route::Route;
-use crate::record::Latencies;
+use crate::record::{Distribution, Latencies, PackedLatencies};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -190,7 +190,7 @@ pub struct ServerTime {
     /// The longest.
     pub max_ms: Option<f64>,
     /// All of them.
-    pub latencies: Latencies,
+    pub latencies: PackedLatencies,
 }
 
 impl From<Latencies> for ServerTime {
@@ -203,7 +203,7 @@ impl From<Latencies> for ServerTime {
             p99_ms: at(0.99),
             p999_ms: at(0.999),
             max_ms: in_ms(latencies.max_ns()),
-            latencies,
+            latencies: latencies.pack(),
         }
     }
 }

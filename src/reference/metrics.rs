@@ -4,6 +4,7 @@
 
 use super::books::Ledger;
 use super::queue::Depth;
+use crate::record::Distribution as _;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;

@@ -283,10 +283,10 @@ mod tests {
         PASS          run    gpu.memory < 90%         63.4 %
 
         FAIL c1000 response.p99 < 100ms: at least 99.4 % of requests are over 100 ms
-          (95 % bound), and only 1.00 % may be
+          (95 % bound), and only 1 % may be
         INCONCLUSIVE c1000 error_rate < 1%: 0.972 % of requests are not ok, the truth
-          lies between 0.495 % and 1.72 % at 95 % each, and 1.00 % may be; about
-          25 823 799 more requests (3 h 24 m more at this rate) would decide
+          lies between 0.495 % and 1.72 % at 95 % each, and 1 % may be; about 25 823 799
+          more requests (3 h 24 m more at this rate) would decide
         INCONCLUSIVE c1000 gpu.utilization > 70%: mean 65.5 % on GPU 0, between 58.4 %
           and 72.6 % at 95 % each
 
@@ -296,7 +296,7 @@ mod tests {
           the time, which adds to the upper percentiles
         doubt (run): telemetry `gpu` is SIMULATED: its values are made up
 
-        FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.4 % of requests are over 100 ms (95 % bound), and only 1.00 % may be
+        FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.4 % of requests are over 100 ms (95 % bound), and only 1 % may be
         ");
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Nothing is joined or smoothed: a row is a second of load, or one sample.
 
-use crate::record::{INTERVAL_NS, PhaseInterval, PhaseRecord, RequestTally, RunRecord};
-use crate::record::{Latencies, Outcome};
+use crate::record::{
+    Distribution as _, INTERVAL_NS, PhaseInterval, PhaseRecord, RequestTally, RunRecord,
+};
+use crate::record::{Outcome, PackedLatencies};
 use ::csv::Writer;
 
 /// Each second of load.
@@ -48,7 +50,7 @@ pub fn load_csv(record: &RunRecord) -> String {
 fn sections<'a>(
     phase: &PhaseRecord,
     interval: &'a PhaseInterval,
-) -> Vec<(&'static str, &'a RequestTally)> {
+) -> Vec<(&'static str, &'a RequestTally<PackedLatencies>)> {
     let after_warmup = if interval.from_ns < phase.measured_to_ns {
         "measured"
     } else {
@@ -69,9 +71,10 @@ fn load_row(
     phase: &PhaseRecord,
     interval: &PhaseInterval,
     section: &str,
-    tally: &RequestTally,
+    tally: &RequestTally<PackedLatencies>,
 ) -> Vec<String> {
-    let at = |latencies: &Latencies, quantile: f64| milliseconds(latencies.quantile_ns(quantile));
+    let at =
+        |latencies: &PackedLatencies, quantile: f64| milliseconds(latencies.quantile_ns(quantile));
     let outcomes = &tally.outcomes;
     vec![
         seconds(interval.from_ns),

@@ -4,7 +4,7 @@
 //! Successful requests of the measured windows only, in microseconds, tagged with their phase; a log
 //! has no place for requests that failed.
 
-use crate::record::{INTERVAL_NS, RunRecord};
+use crate::record::{Distribution as _, INTERVAL_NS, Latencies, RunRecord};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use std::time::{Duration, SystemTime};
@@ -35,16 +35,18 @@ pub fn hlog(record: &RunRecord) -> Vec<u8> {
             "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"",
         )
         .expect(MEMORY);
+    let mut second = Latencies::default();
     for phase in &record.phases {
         let name = tag(&phase.info.name);
         for interval in &phase.intervals {
-            let latencies = &interval.measured.response;
-            if latencies.is_empty() {
+            second.reset();
+            second.merge(&interval.measured.response);
+            if second.is_empty() {
                 continue;
             }
             writer
                 .write_histogram(
-                    latencies.as_histogram(),
+                    second.as_histogram(),
                     Duration::from_nanos(interval.from_ns),
                     Duration::from_nanos(INTERVAL_NS),
                     Tag::new(&name),

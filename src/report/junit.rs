@@ -132,11 +132,11 @@ mod tests {
         <properties>
         <testcase name="response.p99 &lt; 100ms" classname="c1000">
         <properties>
-        <failure message="at least 99.4 % of requests are over 100 ms (95 % bound), and only 1.00 % may be" type="FAIL"/>
+        <failure message="at least 99.4 % of requests are over 100 ms (95 % bound), and only 1 % may be" type="FAIL"/>
         </testcase>
         <testcase name="error_rate &lt; 1%" classname="c1000">
         <properties>
-        <error message="0.972 % of requests are not ok, the truth lies between 0.495 % and 1.72 % at 95 % each, and 1.00 % may be; about 25 823 799 more requests (3 h 24 m more at this rate) would decide" type="INCONCLUSIVE"/>
+        <error message="0.972 % of requests are not ok, the truth lies between 0.495 % and 1.72 % at 95 % each, and 1 % may be; about 25 823 799 more requests (3 h 24 m more at this rate) would decide" type="INCONCLUSIVE"/>
         </testcase>
         <testcase name="gpu.utilization &gt; 70%" classname="c1000">
         <properties>

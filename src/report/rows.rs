@@ -4,7 +4,8 @@
 
 use crate::gate::{LatencyKind, Metric};
 use crate::record::{
-    Doubt, Latencies, Outcome, PhaseRecord, RequestTally, RunRecord, Series, Source,
+    Distribution as _, Doubt, Latencies, Outcome, PhaseRecord, RequestTally, RunRecord, Series,
+    Source,
 };
 use crate::units::{self, Quantity};
 use crate::verdict::{GateResult, Judgement, Verdict};
@@ -38,7 +39,7 @@ impl<'a> GateRow<'a> {
                 value,
                 dimension: gate.limit.dimension,
             }
-            .to_string()
+            .measured()
         };
         let is_latency = matches!(gate.metric, Metric::Latency { .. });
         let observed = match result.observed {

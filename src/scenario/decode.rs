@@ -114,6 +114,7 @@ impl Context<'_> {
             value: expansion.value,
             shown: expansion.shown,
             secrets: expansion.secrets,
+            from_outside: expansion.from_outside,
             span,
         }
     }
@@ -302,7 +303,7 @@ impl<'t> Table<'t> {
         cx.parsed(
             value,
             key,
-            "a duration such as \"100ms\"",
+            "a duration such as \"100ms\" (ns, us, ms, s, m, h, d)",
             units::parse_duration,
         )
     }
@@ -327,7 +328,12 @@ impl<'t> Table<'t> {
         key: &'static str,
     ) -> Option<Located<u64>> {
         let value = self.get(key)?;
-        cx.parsed(value, key, "a size such as \"4KiB\"", units::parse_bytes)
+        cx.parsed(
+            value,
+            key,
+            "a size such as \"4KiB\" (B, KiB, MiB, GiB)",
+            units::parse_bytes,
+        )
     }
 
     pub(super) fn parsed<T>(

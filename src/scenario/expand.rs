@@ -23,15 +23,10 @@ pub struct Text {
     pub shown: String,
     /// The parts of `value` that came from outside and must not appear anywhere.
     pub secrets: Vec<String>,
+    /// Whether any part of it comes from outside, even if it could not be resolved.
+    pub from_outside: bool,
     /// Where it stands in the scenario.
     pub span: Range<usize>,
-}
-
-impl Text {
-    /// Whether any part of it came from outside.
-    pub fn is_from_outside(&self) -> bool {
-        !self.secrets.is_empty()
-    }
 }
 
 /// A reference that could not be resolved.
@@ -51,6 +46,7 @@ pub(super) struct Expansion {
     pub(super) value: String,
     pub(super) shown: String,
     pub(super) secrets: Vec<String>,
+    pub(super) from_outside: bool,
     pub(super) errors: Vec<ExpandError>,
 }
 
@@ -101,6 +97,7 @@ impl Expansion {
     }
 
     fn resolve(&mut self, inner: &str, span: Range<usize>, lookup: &dyn Lookup) {
+        self.from_outside = true;
         if let Some(path) = inner.strip_prefix("file:") {
             match lookup.file(path) {
                 Ok(value) => self.outside(inner, value),

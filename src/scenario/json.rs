@@ -33,25 +33,29 @@ impl JsonTemplate {
     }
 }
 
-/// Reads a TOML value as JSON; the strings that came from outside are added to `secrets`.
+/// Reads a TOML value as JSON; the strings that came from outside are added to `secrets`. What has a
+/// fault is reported and stands as `false`, so that the rest is read as well.
 pub(super) fn read(
     cx: &mut Context<'_>,
     value: &Spanned<DeValue<'_>>,
     secrets: &mut Vec<String>,
-) -> Option<JsonTemplate> {
+) -> JsonTemplate {
+    const FAULTY: JsonTemplate = JsonTemplate::Bool(false);
     let number = |cx: &mut Context<'_>, number: Option<serde_json::Number>| {
-        if number.is_none() {
+        if let Some(number) = number {
+            JsonTemplate::Number(number)
+        } else {
             cx.error(
                 Code::InvalidValue,
                 value.span(),
                 "JSON cannot hold this number",
                 "",
             );
+            FAULTY
         }
-        number.map(JsonTemplate::Number)
     };
     match value.get_ref() {
-        DeValue::Boolean(boolean) => Some(JsonTemplate::Bool(*boolean)),
+        DeValue::Boolean(boolean) => JsonTemplate::Bool(*boolean),
         DeValue::Integer(integer) => {
             let parsed = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
             number(cx, parsed.map(Into::into))
@@ -63,26 +67,18 @@ pub(super) fn read(
         DeValue::String(raw) => {
             let text = cx.expand(raw, value.span());
             secrets.extend(text.secrets.iter().cloned());
-            cx.template(&text).map(JsonTemplate::Text)
+            cx.template(&text).map_or(FAULTY, JsonTemplate::Text)
         }
         DeValue::Array(items) => {
-            let items: Vec<_> = items.iter().map(|item| read(cx, item, secrets)).collect();
-            items
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(JsonTemplate::Array)
+            JsonTemplate::Array(items.iter().map(|item| read(cx, item, secrets)).collect())
         }
         DeValue::Table(entries) => {
             let mut members: Vec<_> = entries.iter().collect();
             members.sort_by_key(|(key, _)| key.span().start);
-            let members: Vec<_> = members
+            let members = members
                 .into_iter()
-                .map(|(key, item)| Some((key.get_ref().to_string(), read(cx, item, secrets)?)))
-                .collect();
-            members
-                .into_iter()
-                .collect::<Option<_>>()
-                .map(JsonTemplate::Object)
+                .map(|(key, item)| (key.get_ref().to_string(), read(cx, item, secrets)));
+            JsonTemplate::Object(members.collect())
         }
         DeValue::Datetime(_) => {
             cx.error(
@@ -91,7 +87,7 @@ pub(super) fn read(
                 "JSON has no dates",
                 "put the date in quotes",
             );
-            None
+            FAULTY
         }
     }
 }

@@ -48,13 +48,13 @@ pub fn parse(source: &SourceText, lookup: &dyn Lookup) -> (Scenario, Diagnostics
 }
 
 fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
-    let name = root
-        .required_text(cx, "name", "it names the run, for example name = \"prod\"")
-        .map_or_else(|| "unnamed".to_owned(), |text| text.value);
-    if !is_name(&name) {
-        let span = root.key_span("name");
-        name_error(cx, span, "name");
+    let name = root.required_text(cx, "name", "it names the run, for example name = \"prod\"");
+    if let Some(name) = &name
+        && !is_name(&name.value)
+    {
+        name_error(cx, name.span.clone(), "a scenario's name");
     }
+    let name = name.map_or_else(|| "unnamed".to_owned(), |name| name.value);
     root.require(
         cx,
         "target",
@@ -92,7 +92,7 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
             };
             let title = format!("[request.{}]", name.value);
             let table = Table::new(entries, value.span(), title);
-            requests.extend(read_request(cx, name, table, &mut literal_secrets));
+            requests.push(read_request(cx, name, table, &mut literal_secrets));
         }
     }
     root.require(

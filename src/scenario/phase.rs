@@ -16,21 +16,10 @@ pub(super) fn read_phases(
 ) -> Vec<Phase> {
     let tables = root.array_of_tables(cx, "phase");
     let mut phases: Vec<Phase> = Vec::new();
-    for table in tables {
-        if let Some(phase) = read_phase(cx, table, request_names) {
-            if phases
-                .iter()
-                .any(|other| other.name.value == phase.name.value)
-            {
-                cx.error(
-                    Code::Conflict,
-                    phase.name.span.clone(),
-                    format!("there are two phases named `{}`", phase.name.value),
-                    "gates and reports refer to phases by name",
-                );
-            }
-            phases.push(phase);
-        }
+    let mut names: Vec<String> = Vec::new();
+    for mut table in tables {
+        let name = read_name(cx, &mut table, &mut names);
+        phases.extend(read_phase(cx, table, name, request_names));
     }
     if phases.is_empty() && root.has("phase") && !cx.diagnostics.has_errors() {
         cx.error(
@@ -43,17 +32,34 @@ pub(super) fn read_phases(
     phases
 }
 
+fn read_name(
+    cx: &mut Context<'_>,
+    table: &mut Table<'_>,
+    names: &mut Vec<String>,
+) -> Option<Located<String>> {
+    let Text { value, span, .. } =
+        table.required_text(cx, "name", "for example name = \"c100\"")?;
+    if !is_name(&value) {
+        name_error(cx, span.clone(), "a phase's name");
+    }
+    if names.contains(&value) {
+        cx.error(
+            Code::Conflict,
+            span.clone(),
+            format!("there are two phases named `{value}`"),
+            "gates and reports refer to phases by name",
+        );
+    }
+    names.push(value.clone());
+    Some(Located { value, span })
+}
+
 fn read_phase(
     cx: &mut Context<'_>,
     mut table: Table<'_>,
+    name: Option<Located<String>>,
     request_names: &[String],
 ) -> Option<Phase> {
-    let name = table.required_text(cx, "name", "for example name = \"c100\"");
-    if let Some(name) = &name
-        && !is_name(&name.value)
-    {
-        name_error(cx, name.span.clone(), "a phase's name");
-    }
     table.require(cx, "concurrency", "for example concurrency = 100");
     let concurrency = table.integer(cx, "concurrency", 1..=1_000_000);
     let warmup = table.duration(cx, "warmup");
@@ -108,12 +114,8 @@ fn read_phase(
     });
     let gates = read_gates(cx, &mut table);
     table.finish(cx);
-    let name = name?;
     Some(Phase {
-        name: Located {
-            value: name.value,
-            span: name.span,
-        },
+        name: name?,
         concurrency: u32::try_from(concurrency?.value).unwrap_or(u32::MAX),
         warmup: warmup.map_or(Duration::ZERO, |warmup| warmup.value),
         length: length?,

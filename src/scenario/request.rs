@@ -4,7 +4,7 @@ use super::decode::{Context, Located, Table};
 use super::expand::Text;
 use super::json;
 use super::target::read_headers;
-use super::template::Template;
+use super::template::{Part, Template};
 use super::{Body, Data, DataOrder, Expect, JsonExpectation, Request};
 use crate::diag::{Code, nearest};
 use std::ops::Range;
@@ -16,10 +16,10 @@ pub(super) fn read_request(
     name: Located<String>,
     mut table: Table<'_>,
     literal_secrets: &mut Vec<Range<usize>>,
-) -> Option<Request> {
+) -> Request {
     let mut secrets = Vec::new();
     let body = read_body(cx, &mut table, &mut secrets);
-    let method = read_method(cx, &mut table, body.as_ref());
+    let method = read_method(cx, &mut table, &body);
     table.require(cx, "path", "for example path = \"/v1/inference\"");
     let path = table.text(cx, "path").and_then(|text| {
         secrets.extend(text.secrets.iter().cloned());
@@ -46,21 +46,29 @@ pub(super) fn read_request(
     let request = Request {
         name,
         method,
-        path: path?,
+        path: path.unwrap_or_else(root_path),
         headers,
-        body: body?,
+        body,
         data,
         weight,
         expect,
         secrets,
     };
     require_data_file(cx, &request);
-    Some(request)
+    request
 }
 
-fn read_method(cx: &mut Context<'_>, table: &mut Table<'_>, body: Option<&Body>) -> String {
+/// Stands for a path that could not be read.
+fn root_path() -> Template {
+    Template {
+        parts: vec![Part::Literal("/".to_owned())],
+        shown: "/".to_owned(),
+    }
+}
+
+fn read_method(cx: &mut Context<'_>, table: &mut Table<'_>, body: &Body) -> String {
     const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    let default = if matches!(body, Some(Body::Empty)) {
+    let default = if matches!(body, Body::Empty) {
         "GET"
     } else {
         "POST"
@@ -84,11 +92,7 @@ fn read_method(cx: &mut Context<'_>, table: &mut Table<'_>, body: Option<&Body>)
     method.value
 }
 
-fn read_body(
-    cx: &mut Context<'_>,
-    table: &mut Table<'_>,
-    secrets: &mut Vec<String>,
-) -> Option<Body> {
+fn read_body(cx: &mut Context<'_>, table: &mut Table<'_>, secrets: &mut Vec<String>) -> Body {
     if table.has("json") && table.has("body") {
         cx.error(
             Code::Conflict,
@@ -99,14 +103,14 @@ fn read_body(
     }
     let text = table.get("body");
     if let Some(value) = table.get("json") {
-        return json::read(cx, value, secrets).map(Body::Json);
+        return Body::Json(json::read(cx, value, secrets));
     }
-    let Some(value) = text else {
-        return Some(Body::Empty);
-    };
-    let text = cx.text(value, "body")?;
-    secrets.extend(text.secrets.iter().cloned());
-    cx.template(&text).map(Body::Text)
+    let text = text.and_then(|value| cx.text(value, "body"));
+    let template = text.and_then(|text| {
+        secrets.extend(text.secrets.iter().cloned());
+        cx.template(&text)
+    });
+    template.map_or(Body::Empty, Body::Text)
 }
 
 fn read_data(cx: &mut Context<'_>, table: &mut Table<'_>) -> Option<Data> {
@@ -184,13 +188,11 @@ fn read_expect(cx: &mut Context<'_>, mut table: Table<'_>, secrets: &mut Vec<Str
                     ),
                 );
             }
-            if let Some(value) = json::read(cx, value, secrets) {
-                expect.json.push(JsonExpectation {
-                    pointer: pointer.value,
-                    value,
-                    span: pointer.span,
-                });
-            }
+            expect.json.push(JsonExpectation {
+                pointer: pointer.value,
+                value: json::read(cx, value, secrets),
+                span: pointer.span,
+            });
         }
     }
     if let Some(value) = table.get("body") {

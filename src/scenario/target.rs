@@ -27,6 +27,7 @@ pub(super) fn missing_target() -> Target {
             value: "reference".to_owned(),
             shown: "reference".to_owned(),
             secrets: Vec::new(),
+            from_outside: false,
             span: 0..0,
         },
         timeout: DEFAULT_TIMEOUT,
@@ -117,8 +118,7 @@ pub(super) fn read_headers(
             continue;
         };
         let credential = CREDENTIAL_HEADERS.contains(&lower.as_str());
-        if credential && !text.is_from_outside() && template.is_constant() && !text.value.is_empty()
-        {
+        if credential && !text.from_outside && template.is_constant() && !text.value.is_empty() {
             literal_secrets.push(text.span.clone());
             cx.diagnostics.push(
                 Diagnostic::warning(
@@ -132,7 +132,7 @@ pub(super) fn read_headers(
         }
         let mut secrets = text.secrets.clone();
         let mut shown = template.shown.clone();
-        if credential && secrets.is_empty() && template.is_constant() {
+        if credential && !text.from_outside && template.is_constant() {
             secrets.push(text.value.clone());
             "***".clone_into(&mut shown);
         }

@@ -20,17 +20,37 @@ pub struct Second {
 
 /// By how much the variance of the share exceeds that of independent requests; at least 1.
 ///
-/// With the seconds grouped into `batches` runs of (nearly) equal length:
-/// `V = m/(m−1) · Σ_b (k_b − p·n_b)² / N²`, and the effect is `V / (p(1−p)/N)`.
-pub fn design_effect(seconds: &[Second], batches: usize) -> f64 {
-    let batches = batches.min(seconds.len());
-    let total: u64 = seconds.iter().map(|second| second.requests).sum();
-    let over: u64 = seconds.iter().map(|second| second.over).sum();
-    if batches < 2 || over == 0 || over == total {
+/// With the seconds of each stratum (phase) grouped into runs of nearly equal length, `batches` in
+/// all, and `p_s` the share of a stratum: `V = Σ_s m_s/(m_s−1) · Σ_b (k_b − p_s·n_b)² / N²`, and the
+/// effect is `V / (p(1−p)/N)`. That phases differ from each other is no chance, and adds nothing.
+pub fn design_effect(strata: &[Vec<Second>], batches: usize) -> f64 {
+    let all = || strata.iter().flatten();
+    let seconds = all().count();
+    let total: u64 = all().map(|second| second.requests).sum();
+    let over: u64 = all().map(|second| second.over).sum();
+    if seconds < 2 || over == 0 || over == total {
         return 1.0;
     }
     let (total, over) = (total as f64, over as f64);
+    let squares: f64 = strata
+        .iter()
+        .map(|stratum| {
+            let part = (batches * stratum.len()).div_ceil(seconds);
+            within_stratum(stratum, part.clamp(2, stratum.len().max(2)))
+        })
+        .sum();
     let share = over / total;
+    (squares / (total * total) / (share * (1.0 - share) / total)).max(1.0)
+}
+
+/// `m/(m−1) · Σ_b (k_b − p·n_b)²` of one stratum.
+fn within_stratum(seconds: &[Second], batches: usize) -> f64 {
+    let total: u64 = seconds.iter().map(|second| second.requests).sum();
+    let over: u64 = seconds.iter().map(|second| second.over).sum();
+    if seconds.len() < 2 || total == 0 {
+        return 0.0;
+    }
+    let share = over as f64 / total as f64;
     let mut sums = vec![(0.0, 0.0); batches];
     for (index, second) in seconds.iter().enumerate() {
         let (n, k) = &mut sums[index * batches / seconds.len()];
@@ -39,8 +59,7 @@ pub fn design_effect(seconds: &[Second], batches: usize) -> f64 {
     }
     let squares: f64 = sums.iter().map(|(n, k)| (k - share * n).powi(2)).sum();
     let m = batches as f64;
-    let variance = m / (m - 1.0) * squares / (total * total);
-    (variance / (share * (1.0 - share) / total)).max(1.0)
+    m / (m - 1.0) * squares
 }
 
 /// The size of the independent sample that a correlated one is worth.
@@ -52,19 +71,20 @@ pub struct Effective {
     pub requests: f64,
 }
 
-/// The effective size of a sample, from its seconds at several thresholds.
+/// The effective size of a sample, from its seconds at several thresholds, stratum by stratum.
 ///
 /// `None` when there are fewer than two seconds: then nothing is known about how the requests hang
 /// together. The number of batches is 15 and 30, or the number of seconds where that is smaller.
-pub fn effective(thresholds: &[Vec<Second>], alpha: f64) -> Option<Effective> {
-    let seconds = thresholds.first()?.len();
+pub fn effective(thresholds: &[Vec<Vec<Second>>], alpha: f64) -> Option<Effective> {
+    let strata = thresholds.first()?;
+    let seconds = strata.iter().map(Vec::len).sum::<usize>();
     if seconds < 2 {
         return None;
     }
-    let total: u64 = thresholds[0].iter().map(|second| second.requests).sum();
+    let total: u64 = strata.iter().flatten().map(|second| second.requests).sum();
     let design_effect = thresholds
         .iter()
-        .flat_map(|seconds| [design_effect(seconds, 15), design_effect(seconds, 30)])
+        .flat_map(|strata| [15, 30].map(|batches| design_effect(strata, batches.min(seconds))))
         .fold(1.0, f64::max);
     let penalty = normal_quantile(1.0 - alpha) / student_quantile(1.0 - alpha, seconds.min(15) - 1);
     Some(Effective {
@@ -101,25 +121,35 @@ mod tests {
     #[test]
     fn even_seconds_have_no_effect() {
         let even = seconds((0..300).map(|_| (50, 5)));
-        assert_eq!(design_effect(&even, 30), 1.0);
+        assert_eq!(design_effect(&[even], 30), 1.0);
     }
 
     #[test]
     fn one_stall_is_one_event_however_many_requests_it_hits() {
         // All 100 slow requests lie in one second out of 60.
         let stalled = seconds((0..60).map(|second| (100, if second == 30 { 100 } else { 0 })));
-        let effect = design_effect(&stalled, 30);
+        let strata = vec![stalled];
+        let effect = design_effect(&strata, 30);
         assert!(effect > 50.0, "{effect}");
-        let worth = effective(&[stalled], ALPHA).expect("enough seconds");
+        let worth = effective(&[strata], ALPHA).expect("enough seconds");
         assert!(worth.requests < 120.0, "{worth:?}");
     }
 
     #[test]
     fn too_short_to_know() {
-        assert_eq!(effective(&[seconds([(1000, 3)])], ALPHA), None);
-        let two = effective(&[seconds([(1000, 3), (1000, 3)])], ALPHA).expect("two seconds");
+        assert_eq!(effective(&[vec![seconds([(1000, 3)])]], ALPHA), None);
+        let two = vec![seconds([(1000, 3), (1000, 3)])];
+        let two = effective(&[two], ALPHA).expect("two seconds");
         // One degree of freedom: t is 6.31, so that most of the sample is paid for not knowing.
         assert!(two.requests < 2000.0 * 0.07, "{two:?}");
+    }
+
+    #[test]
+    fn phases_may_differ_without_being_noise() {
+        let calm = seconds((0..60).map(|_| (100, 0)));
+        let wild = seconds((0..60).map(|_| (100, 3)));
+        assert_eq!(design_effect(&[calm.clone(), wild.clone()], 30), 1.0);
+        assert!(design_effect(&[[calm, wild].concat()], 30) > 2.0);
     }
 
     /// A service whose true p99 lies on the limit, 50 requests a second for 300 s: false PASS and
@@ -149,7 +179,8 @@ mod tests {
                         (50, over)
                     })
                     .collect();
-                let at = |index: usize| seconds(rows.iter().map(|(n, over)| (*n, over[index])));
+                let at =
+                    |index: usize| vec![seconds(rows.iter().map(|(n, over)| (*n, over[index])))];
                 let worth = effective(&[at(0), at(1), at(2)], ALPHA).expect("300 seconds");
                 let over: u64 = rows.iter().map(|(_, over)| over[0]).sum();
                 let share = Share {

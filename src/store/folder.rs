@@ -110,17 +110,29 @@ impl RunFolder {
         self.path.join(JOURNAL)
     }
 
+    /// Takes the folder of a run that never began away again, if nothing but its journal is in it.
+    pub fn discard(self) {
+        remove_unused(&self.journal_path(), &self.path);
+    }
+
     /// Writes views: each under a temporary name first, so that a reader never sees half of one.
     ///
     /// # Errors
     /// The first that could not be written; those before it are there.
     pub fn write(&self, files: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
         for (name, bytes) in files {
-            let path = self.path.join(name);
-            write_whole(&path, bytes).map_err(|error| StoreError::new("write", &path, error))?;
+            write_file(&self.path.join(name), bytes)?;
         }
         Ok(())
     }
+}
+
+/// Writes a file whole: under another name first, so that a reader never sees half of it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    write_whole(path, bytes).map_err(|error| StoreError::new("write", path, error))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one writer")]
@@ -144,6 +156,13 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&partial);
     }
     written
+}
+
+/// What cannot be removed stays: it is only an empty folder.
+#[expect(clippy::disallowed_methods, reason = "this is the one writer")]
+fn remove_unused(journal: &Path, folder: &Path) {
+    let _ = std::fs::remove_file(journal);
+    let _ = std::fs::remove_dir(folder);
 }
 
 #[cfg(test)]

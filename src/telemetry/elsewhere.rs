@@ -1,6 +1,6 @@
 //! What takes the place of `linux` on other systems: the same names, and nothing behind them.
 
-use super::{Descriptors, unavailable};
+use super::{Descriptors, Unseen, unavailable};
 use crate::engine::ports::Probe;
 use crate::record::{Environment, Gpu, SourceInfo};
 use std::net::SocketAddr;
@@ -66,8 +66,8 @@ pub fn generator_source() -> Result<ProcessProbe, SourceInfo> {
 ///
 /// # Errors
 /// Always.
-pub fn listeners(_addresses: &[SocketAddr]) -> Result<Vec<u32>, String> {
-    Err(REASON.to_owned())
+pub fn listeners(_addresses: &[SocketAddr]) -> Result<Vec<u32>, Unseen> {
+    Err(Unseen::here(REASON))
 }
 
 /// The little that the standard library knows of this machine.

@@ -44,25 +44,49 @@ pub fn gpu_source(telemetry: &Telemetry, target_is_local: bool) -> Result<NvmlPr
     }
 }
 
-/// A series of a GPU: its metric, and where its value stands in a reading.
-type Series = (&'static str, fn(&Reading) -> Option<f64>);
+/// A series of a GPU.
+struct GpuSeries {
+    metric: &'static str,
+    /// What NVML's answer is called where a GPU lacks it.
+    answer: &'static str,
+    /// Where its value stands in a reading.
+    value: fn(&Reading) -> Option<f64>,
+}
 
-const SERIES: [Series; 10] = [
-    ("gpu.utilization", |gpu| gpu.utilization),
-    ("gpu.memory.activity", |gpu| gpu.memory_activity),
-    ("gpu.memory", Reading::memory_ratio),
-    ("gpu.memory.used", |gpu| {
+const fn series(
+    metric: &'static str,
+    answer: &'static str,
+    value: fn(&Reading) -> Option<f64>,
+) -> GpuSeries {
+    GpuSeries {
+        metric,
+        answer,
+        value,
+    }
+}
+
+const SERIES: [GpuSeries; 10] = [
+    series("gpu.utilization", "utilization", |gpu| gpu.utilization),
+    series("gpu.memory.activity", "utilization", |gpu| {
+        gpu.memory_activity
+    }),
+    series("gpu.memory", "memory", Reading::memory_ratio),
+    series("gpu.memory.used", "memory", |gpu| {
         gpu.memory_used_bytes.map(|bytes| bytes as f64)
     }),
-    ("gpu.power", |gpu| gpu.power_watts),
-    ("gpu.temperature", |gpu| gpu.temperature_celsius),
-    ("gpu.clock.sm", |gpu| gpu.sm_clock_mhz),
-    ("gpu.clock.memory", |gpu| gpu.memory_clock_mhz),
-    ("gpu.throttled", |gpu| {
+    series("gpu.power", "power", |gpu| gpu.power_watts),
+    series("gpu.temperature", "temperature", |gpu| {
+        gpu.temperature_celsius
+    }),
+    series("gpu.clock.sm", "SM clock", |gpu| gpu.sm_clock_mhz),
+    series("gpu.clock.memory", "memory clock", |gpu| {
+        gpu.memory_clock_mhz
+    }),
+    series("gpu.throttled", "throttle reasons", |gpu| {
         gpu.throttle
             .map(|throttle| f64::from(u8::from(throttle.is_throttled())))
     }),
-    ("gpu.throttle.reasons", |gpu| {
+    series("gpu.throttle.reasons", "throttle reasons", |gpu| {
         gpu.throttle.map(|throttle| throttle.reasons as f64)
     }),
 ];
@@ -73,6 +97,16 @@ impl NvmlProbe {
         Self { nvml, period }
     }
 
+    /// A series of one GPU, with the reason where it is known to lack it.
+    fn describe(&self, series: &GpuSeries, gpu: u32) -> SeriesInfo {
+        let info = SeriesInfo::new(series.metric, gpu.to_string());
+        let mut lacks = self.nvml.lacks().iter();
+        match lacks.find(|lack| lack.gpu == gpu && lack.what == series.answer) {
+            Some(lack) => info.lacking(lack.to_string()),
+            None => info,
+        }
+    }
+
     /// The GPUs that it samples.
     pub fn nvml(&self) -> &Nvml {
         &self.nvml
@@ -81,15 +115,15 @@ impl NvmlProbe {
 
 impl Probe for NvmlProbe {
     fn info(&self) -> SourceInfo {
-        let gpus = self.nvml.gpus().iter();
         SourceInfo {
             name: GPU.to_owned(),
             state: SourceState::Present,
             period_ns: u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX),
-            series: gpus
-                .flat_map(|gpu| {
-                    SERIES.map(|(metric, _)| SeriesInfo::new(metric, gpu.index.to_string()))
-                })
+            series: self
+                .nvml
+                .gpus()
+                .iter()
+                .flat_map(|gpu| SERIES.iter().map(|series| self.describe(series, gpu.index)))
                 .collect(),
             simulated: self.nvml.simulated(),
         }
@@ -100,7 +134,7 @@ impl Probe for NvmlProbe {
     fn sample(&mut self, values: &mut Vec<Option<f64>>) -> Result<(), String> {
         for place in 0..self.nvml.gpus().len() {
             let reading = self.nvml.read(place).map_err(|reason| reason.to_string())?;
-            values.extend(SERIES.map(|(_, value)| value(&reading)));
+            values.extend(SERIES.iter().map(|series| (series.value)(&reading)));
         }
         Ok(())
     }

@@ -64,6 +64,25 @@ pub struct Descriptors {
     pub open: u64,
 }
 
+/// Why the processes of a target are not seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// In words.
+    pub reason: String,
+    /// Whether the target runs on another host, even where its address is local: at the end of a
+    /// tunnel.
+    pub elsewhere: bool,
+}
+
+impl Unseen {
+    fn here(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            elsewhere: false,
+        }
+    }
+}
+
 /// A source that is not there.
 fn absent(name: &str, state: SourceState) -> SourceInfo {
     SourceInfo {

@@ -305,5 +305,5 @@ fn shown(gate: &Gate, value: f64) -> String {
         value,
         dimension: gate.limit.dimension,
     }
-    .to_string()
+    .measured()
 }

@@ -7,7 +7,7 @@ use crate::stats::{
     self, ALPHA, Second, Share, largest_passing_count, lower_bound, smallest_failing_count,
     upper_bound,
 };
-use crate::units;
+use crate::units::{self, Dimension, Quantity};
 
 /// Which requests a gate objects to.
 #[derive(Clone, Copy)]
@@ -42,8 +42,8 @@ pub(super) fn latency(
     let objection = Objection::Slower(kind, nanoseconds(gate.gate.limit.value));
     let over = objection.count(&total);
     let evidence = share_evidence(phases, objection, percentile.allowed_share(), &total);
-    let limit = units::seconds(gate.gate.limit.value);
-    let mut result = judge_share(gate, phases, over, evidence, &format!("over {limit}"));
+    let what = format!("over {}", gate.gate.limit);
+    let mut result = judge_share(gate, phases, over, evidence, &what);
     let order = Order {
         known: total.latencies(kind),
         total: over.total,
@@ -154,13 +154,15 @@ fn share_evidence(
 ) -> Option<ShareEvidence> {
     let over = objection.count(total);
     // The design effect is taken at the gate's own threshold and at the observed p95 and p99.
-    let seconds = |objection: Objection| -> Vec<Second> {
-        phases
-            .iter()
-            .flat_map(|phase| &phase.intervals)
-            .filter(|interval| interval.measured.outcomes.total() > 0)
-            .map(|interval| objection.count(&interval.measured).second())
-            .collect()
+    let seconds = |objection: Objection| -> Vec<Vec<Second>> {
+        let of_phase = |phase: &&PhaseRecord| {
+            let measured = phase.intervals.iter().map(|interval| &interval.measured);
+            measured
+                .filter(|tally| tally.outcomes.total() > 0)
+                .map(|tally| objection.count(tally).second())
+                .collect()
+        };
+        phases.iter().map(of_phase).collect()
     };
     let mut thresholds = vec![seconds(objection)];
     for quantile in [0.95, 0.99] {
@@ -216,7 +218,10 @@ fn judge_share(
 }
 
 fn explain(evidence: &ShareEvidence, phases: &[&PhaseRecord], what: &str) -> (Verdict, String) {
-    let allowed = units::percent(evidence.allowed);
+    let allowed = Quantity {
+        value: evidence.allowed,
+        dimension: Dimension::Ratio,
+    };
     if evidence.upper < evidence.allowed {
         let reason = format!(
             "at most {} of requests are {what} (95 % bound), and {allowed} may be",

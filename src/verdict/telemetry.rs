@@ -159,7 +159,8 @@ fn look(
         means.extend(series.means(from, to, parts));
     }
     if covered == 0.0 {
-        seen.lack = Some("no sample lies in the measured window".to_owned());
+        let unknown = || "no sample lies in the measured window".to_owned();
+        seen.lack = Some(series.info.lack.clone().unwrap_or_else(unknown));
         return seen;
     }
     let coverage = covered / total_ns as f64;

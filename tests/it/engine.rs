@@ -165,7 +165,7 @@ fn a_freeze_shows_in_full_where_a_closed_loop_can_see_it() {
         let (from, to) = (ms(5000), ms(6000));
         let done = seen.at + ms(10);
         ok(if done > from && seen.at < to {
-            to.max(done) - seen.at
+            to.max(done).checked_sub(seen.at).unwrap()
         } else {
             ms(10)
         })

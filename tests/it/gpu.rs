@@ -258,6 +258,17 @@ fn a_gpu_split_by_mig_has_no_utilization_and_says_why() {
              utilization for a GPU that is split",
         ]
     );
+    // The series carries the reason to whoever judges it.
+    let series = probe.info().series;
+    let lack = |metric: &str, gpu: &str| {
+        let found = series
+            .iter()
+            .find(|series| series.metric == metric && series.instance == gpu);
+        found.and_then(|series| series.lack.clone())
+    };
+    assert_eq!(lack("gpu.utilization", "0").as_ref(), Some(&lacks[0]));
+    assert_eq!(lack("gpu.utilization", "1"), None);
+    assert_eq!(lack("gpu.power", "0"), None);
     let values = sample(&mut probe).expect("the rest is there");
     let of = |name: &str| values.iter().find(|(series, _)| series == name).cloned();
     // The series stays: a gate on it must not be judged by the other GPU alone.

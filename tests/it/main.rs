@@ -1,12 +1,18 @@
 //! Integration tests: one binary, one module for each concern.
 #![expect(
     clippy::unwrap_used,
-    reason = "a test that cannot go on should say where"
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on should say where; tests read and write files of their own"
 )]
 
+mod cli;
 mod engine;
 #[cfg(target_os = "linux")]
 mod fake_nvml;
 #[cfg(target_os = "linux")]
 mod gpu;
+mod journeys;
+mod layers;
+mod scenarios;
 mod support;
+mod verdict;

@@ -2,6 +2,7 @@
 
 use super::super::MODEL;
 use super::*;
+use crate::record::Distribution as _;
 use tokio::time::{Instant, sleep_until};
 
 #[tokio::test(start_paused = true)]

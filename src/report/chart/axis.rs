@@ -19,7 +19,7 @@ impl Unit {
     /// A value with its unit, three significant digits.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
-            Self::Of(dimension) => units::Quantity { value, dimension }.to_string(),
+            Self::Of(dimension) => units::Quantity { value, dimension }.measured(),
             Self::Megahertz => format!("{} MHz", units::number(value)),
             Self::Count => units::number(value),
         }

@@ -8,7 +8,7 @@ use super::palette::Colour;
 use super::timeline::{Timeline, supported_quantile};
 use super::{Chart, Content, Heat, LEVELS, Limit, Series, Size, Stroke};
 use crate::gate::{LatencyKind, Metric};
-use crate::record::{Latencies, RunRecord};
+use crate::record::{Distribution as _, Latencies, RunRecord};
 use crate::units::Dimension;
 use crate::verdict::Judgement;
 

@@ -258,7 +258,7 @@ mod tests {
         );
         let utilization = &families[0].lanes[0];
         assert!(utilization.title.ends_with("(SIMULATED)"));
-        assert_eq!(utilization.limit_labels(), ["> 70.0 %"]);
+        assert_eq!(utilization.limit_labels(), ["> 70 %"]);
         let labels: Vec<&str> = utilization
             .legend()
             .map(|series| series.label.as_str())
@@ -313,7 +313,7 @@ mod tests {
         let memory = &families[1].lanes[1];
         assert_eq!(memory.name, "target-memory");
         assert!(memory.y.high < 1.5 * 1_073_741_824.0, "{:?}", memory.y);
-        assert_eq!(memory.limit_labels(), ["< 8.00 GiB (beyond the picture)"]);
+        assert_eq!(memory.limit_labels(), ["< 8 GiB (beyond the picture)"]);
         assert_eq!(memory.visible_limits().count(), 0);
     }
 }

@@ -7,7 +7,7 @@ use super::palette::Colour;
 use super::timeline::{Stretch, Timeline};
 use super::{Band, Chart, Content, Limit, Mark, Series, Size, Stroke};
 use crate::gate::{LatencyKind, Metric};
-use crate::record::{INTERVAL_NS, LoadInfo, Outcome, RunRecord};
+use crate::record::{Distribution as _, INTERVAL_NS, LoadInfo, Outcome, RunRecord};
 use crate::units::{self, Dimension};
 use crate::verdict::Judgement;
 

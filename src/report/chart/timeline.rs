@@ -3,7 +3,8 @@
 //! Seconds are joined by merging their histograms; a percentile of percentiles is never taken.
 
 use crate::record::{
-    Cause, ErrorTally, INTERVAL_NS, Latencies, Outcome, Outcomes, PhaseInterval, RunRecord,
+    Cause, Distribution as _, ErrorTally, INTERVAL_NS, Latencies, Outcome, Outcomes, PhaseInterval,
+    RunRecord,
 };
 
 /// The most stretches of a chart: about one for every two points of a screen.

@@ -3,7 +3,7 @@
 //! Text only: the template escapes every one of them.
 
 use crate::gate::LatencyKind;
-use crate::record::{BUSY_NOTICE, Doubt, PhaseRecord, RunRecord, SourceState};
+use crate::record::{BUSY_NOTICE, Distribution as _, Doubt, PhaseRecord, RunRecord, SourceState};
 use crate::report::chart::lanes;
 use crate::report::rows::{
     CountRow, LatencyRow, NOTHING, commit, doubt_scope, doubt_weight, duration, series_of, started,

@@ -4,8 +4,8 @@
 
 use super::{number, seconds};
 use crate::record::{
-    Connections, ErrorTally, Latencies, LoadInfo, Outcome, PhaseInfo, PhaseRecord, RequestTally,
-    RunRecord,
+    Connections, Distribution as _, ErrorTally, Latencies, LoadInfo, Outcome, PhaseInfo,
+    PhaseRecord, RequestTally, RunRecord,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;

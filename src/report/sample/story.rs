@@ -79,7 +79,7 @@ impl Story {
             let interval = self.second(phase, second, warmup_s, total, n_requests);
             self.entries.push(Entry::Interval {
                 phase: index,
-                interval: Box::new(interval),
+                interval: Box::new(interval.pack()),
             });
         }
         let measured_to_ns = started_ns + total * S;
@@ -115,25 +115,23 @@ impl Story {
             (_, true) => phase.rate * 0.02,
             _ => self.normal(phase.rate / cold, phase.rate * 0.03),
         };
-        let mut interval = Interval {
+        let mut interval: Interval = Interval {
             index: u32::try_from(second).expect("few seconds"),
-            in_flight: if is_drain {
-                0
-            } else {
-                u64::from(phase.concurrency)
-            },
             ..Interval::default()
         };
+        if !is_drain {
+            interval.counts.in_flight = u64::from(phase.concurrency);
+        }
         if second >= warmup_s && !is_drain {
-            interval.in_flight_ns = u64::from(phase.concurrency) * S;
-            interval.overlap_ns = interval.in_flight_ns;
+            interval.counts.in_flight_ns = u64::from(phase.concurrency) * S;
+            interval.counts.overlap_ns = interval.counts.in_flight_ns;
         }
         let busy = if stalled { 0.12 } else { phase.busy };
-        interval.busiest_ns = whole(self.normal(busy, 0.012).clamp(0.0, 1.0) * S as f64);
-        interval.busy_ns = interval.busiest_ns * 3;
+        interval.counts.busiest_ns = whole(self.normal(busy, 0.012).clamp(0.0, 1.0) * S as f64);
+        interval.counts.busy_ns = interval.counts.busiest_ns * 3;
         if second == 0 {
-            interval.connections.opened = u64::from(phase.concurrency);
-            interval.connections.connect.record(420_000);
+            interval.counts.connections.opened = u64::from(phase.concurrency);
+            interval.counts.connections.connect.record(420_000);
         }
         for number in 0..whole(mean) {
             let mut sample = self.request(phase, start_ns, cold, number, n_requests);
@@ -225,10 +223,12 @@ impl Story {
                 body: body.to_owned(),
             };
             interval
+                .counts
                 .errors
                 .add(sample.request, outcome, failure, sample.end_ns);
         }
         interval
+            .counts
             .send_lag
             .record(sample.sent_ns.unwrap_or_default() - sample.intended_ns);
         let population = if warm {

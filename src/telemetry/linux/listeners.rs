@@ -2,22 +2,22 @@
 //!
 //! A program that only passes connections on is not the target, and is not measured in its place.
 
-use crate::telemetry::is_local;
+use crate::telemetry::{Unseen, is_local};
 use procfs::ProcError;
 use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDTarget, Process};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-/// Programs that listen here for something that runs elsewhere: in a container, in a cluster, at the
-/// other end of a tunnel. Names as the kernel keeps them.
-const FORWARDERS: [&str; 6] = [
-    "docker-proxy",
-    "rootlessport",
-    "kubectl",
-    "ssh",
-    "sshd",
-    "sshd-session",
+/// Programs that listen here for something that runs elsewhere, names as the kernel keeps them, and
+/// whether that is another host: a container runs on this one, the end of a tunnel does not.
+const FORWARDERS: [(&str, bool); 6] = [
+    ("docker-proxy", false),
+    ("rootlessport", false),
+    ("kubectl", true),
+    ("ssh", true),
+    ("sshd", true),
+    ("sshd-session", true),
 ];
 
 /// The processes that listen on the first of these addresses on which any does, in ascending order.
@@ -25,14 +25,16 @@ const FORWARDERS: [&str; 6] = [
 /// # Errors
 /// Why none is known: the target is elsewhere, nothing listens, its owner is hidden from this user,
 /// or it only passes connections on.
-pub fn listeners(addresses: &[SocketAddr]) -> Result<Vec<u32>, String> {
+pub fn listeners(addresses: &[SocketAddr]) -> Result<Vec<u32>, Unseen> {
     if !is_local(addresses) {
-        return Err(
-            "the target is on another host, where its processes cannot be seen; run `bench` there"
+        return Err(Unseen {
+            reason: "the target is on another host, where its processes cannot be seen; run `bench` there"
                 .to_owned(),
-        );
+            elsewhere: true,
+        });
     }
-    let sockets = listening().map_err(|error| format!("/proc/net/tcp cannot be read: {error}"))?;
+    let sockets = listening()
+        .map_err(|error| Unseen::here(format!("/proc/net/tcp cannot be read: {error}")))?;
     for &address in addresses {
         let serving = serving(&sockets, address);
         if let Some(owner) = serving.first().map(|socket| socket.uid) {
@@ -41,10 +43,10 @@ pub fn listeners(addresses: &[SocketAddr]) -> Result<Vec<u32>, String> {
         }
     }
     let names: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-    Err(format!(
+    Err(Unseen::here(format!(
         "no process that is visible here listens on {}",
         names.join(" or ")
-    ))
+    )))
 }
 
 /// All listening TCP sockets of this network namespace.
@@ -84,9 +86,12 @@ fn serving(sockets: &[TcpNetEntry], address: SocketAddr) -> Vec<&TcpNetEntry> {
 }
 
 /// The processes that have one of these sockets open.
-fn owners(inodes: &BTreeSet<u64>, address: SocketAddr, owner: u32) -> Result<Vec<u32>, String> {
-    let processes = procfs::process::all_processes()
-        .map_err(|error| format!("the processes of this host cannot be listed: {error}"))?;
+fn owners(inodes: &BTreeSet<u64>, address: SocketAddr, owner: u32) -> Result<Vec<u32>, Unseen> {
+    let processes = procfs::process::all_processes().map_err(|error| {
+        Unseen::here(format!(
+            "the processes of this host cannot be listed: {error}"
+        ))
+    })?;
     // Processes come and go meanwhile, and those of other users are closed to this one.
     let found: BTreeMap<u32, String> = processes
         .filter_map(Result::ok)
@@ -96,20 +101,23 @@ fn owners(inodes: &BTreeSet<u64>, address: SocketAddr, owner: u32) -> Result<Vec
             Some((u32::try_from(process.pid).ok()?, name))
         })
         .collect();
-    if let Some(name) = found
-        .values()
-        .find(|name| FORWARDERS.contains(&name.as_str()))
-    {
-        return Err(format!(
-            "`{name}` listens on {address} and passes connections on: the target's own processes run \
-             elsewhere"
-        ));
+    let forwarder = FORWARDERS
+        .iter()
+        .find(|(name, _)| found.values().any(|found| found == name));
+    if let Some((name, elsewhere)) = forwarder {
+        return Err(Unseen {
+            reason: format!(
+                "`{name}` listens on {address} and passes connections on: the target's own processes \
+                 run elsewhere"
+            ),
+            elsewhere: *elsewhere,
+        });
     }
     if found.is_empty() {
-        return Err(format!(
+        return Err(Unseen::here(format!(
             "a process of user {owner} listens on {address}, and this user may not look into it; run \
              `bench` as that user"
-        ));
+        )));
     }
     Ok(found.into_keys().collect())
 }
@@ -207,10 +215,15 @@ mod tests {
     fn says_why_nothing_is_found() {
         // Nothing can listen on port 0.
         let nowhere = "127.0.0.1:0".parse().expect("an address");
-        let reason = listeners(&[nowhere]).expect_err("nothing listens");
-        assert!(reason.ends_with("listens on 127.0.0.1:0"), "{reason}");
+        let unseen = listeners(&[nowhere]).expect_err("nothing listens");
+        assert!(
+            unseen.reason.ends_with("listens on 127.0.0.1:0"),
+            "{unseen:?}"
+        );
+        assert!(!unseen.elsewhere);
         let elsewhere = "192.0.2.1:80".parse().expect("an address");
-        let reason = listeners(&[elsewhere]).expect_err("not this host");
-        assert!(reason.contains("on another host"), "{reason}");
+        let unseen = listeners(&[elsewhere]).expect_err("not this host");
+        assert!(unseen.reason.contains("on another host"), "{unseen:?}");
+        assert!(unseen.elsewhere);
     }
 }

@@ -1,6 +1,9 @@
 //! What several test modules share: an in-memory HTTP server, plans from scenario text, and sinks.
 
 pub(crate) mod memory;
+pub(crate) mod program;
+pub(crate) mod records;
+pub(crate) mod tcp;
 
 use bench::diag::SourceText;
 use bench::engine::ports::{Probe, Sink, Stop, WallClock};

@@ -1,0 +1,273 @@
+//! The arguments of each subcommand.
+
+use crate::commands::{self, CommandError, Format, Loaded, RunOptions, ServeOptions};
+use crate::scenario::{Delay, ReferenceOptions, Stall};
+use crate::units;
+use anstream::ColorChoice;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The performance gate that a GPU inference service must pass before a release.
+///
+/// Drives real load against an HTTP API, watches the GPUs and hosts behind it on the same clock, and
+/// ends in a verdict: PASS, FAIL or INCONCLUSIVE, with the evidence in a report.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// Say nothing but the result.
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// When to use colour; `NO_COLOR` is heeded.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(super) color: When,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  PASS, or the command did its work
+    1  FAIL: a gate was missed
+    2  the arguments, the scenario or this machine do not allow the run
+    3  INCONCLUSIVE: the evidence does not suffice
+  130  interrupted; there is a partial report";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a scenario and judge it by its gates.
+    Run(RunArgs),
+    /// Read a scenario and print its plan, without sending anything.
+    Check(CheckArgs),
+    /// Build the reports of a run again from its journal, also of one that was cut off.
+    Report(ReportArgs),
+    /// Serve the built-in reference inference API.
+    Serve(ServeArgs),
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<When> for ColorChoice {
+    fn from(when: When) -> Self {
+        match when {
+            When::Auto => Self::Auto,
+            When::Always => Self::Always,
+            When::Never => Self::Never,
+        }
+    }
+}
+
+/// What is printed on stdout in the end.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum FormatArg {
+    /// Tables for people.
+    Text,
+    /// The contents of run.json.
+    Json,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Text => Self::Text,
+            FormatArg::Json => Self::Json,
+        }
+    }
+}
+
+/// What a scenario is read with.
+#[derive(Debug, Args)]
+pub(super) struct ScenarioArgs {
+    /// The scenario file.
+    #[arg(value_name = "SCENARIO")]
+    pub(super) scenario: PathBuf,
+    /// Seed of everything drawn at random.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Threads that generate load [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) workers: Option<u16>,
+}
+
+impl ScenarioArgs {
+    /// Reads the scenario.
+    pub(super) fn load(&self) -> Result<Loaded, CommandError> {
+        commands::load(&self.scenario, self.seed, self.workers.map(usize::from))
+    }
+}
+
+/// Arguments of `bench run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+    /// Folder that gets the folder of the run.
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    pub(super) results: PathBuf,
+    /// Send the load even if the target does not answer as expected at first.
+    #[arg(long)]
+    pub(super) no_preflight: bool,
+    /// What to print in the end.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: FormatArg,
+}
+
+impl From<&RunArgs> for RunOptions {
+    fn from(args: &RunArgs) -> Self {
+        Self {
+            results: args.results.clone(),
+            preflight: !args.no_preflight,
+            format: args.format.into(),
+        }
+    }
+}
+
+/// Arguments of `bench check`.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioArgs,
+}
+
+/// Arguments of `bench report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// The run: its folder, its id below the folder of results, or `last`.
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    /// Folder with the folders of runs.
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    pub(super) results: PathBuf,
+    /// What to print in the end.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: FormatArg,
+}
+
+/// Arguments of `bench serve`.
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(super) host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    pub(super) port: u16,
+    /// Largest batch that the backend takes, in items.
+    #[arg(long, value_name = "N", default_value_t = ReferenceOptions::default().max_batch)]
+    pub(super) max_batch: usize,
+    /// How long the first item of a batch waits for others.
+    #[arg(long, value_name = "TIME", default_value = "2ms", value_parser = units::parse_duration)]
+    pub(super) max_wait: Duration,
+    /// Least time that one batch occupies the backend, as on an accelerator.
+    #[arg(long, value_name = "TIME", default_value = "8ms", value_parser = units::parse_duration)]
+    pub(super) step_time: Duration,
+    /// Demand a token from /auth/token on /v1/….
+    #[arg(long)]
+    pub(super) require_auth: bool,
+    #[command(flatten)]
+    pub(super) misbehaviour: MisbehaviourArgs,
+    /// Write what the server did to this file, every second and at the end.
+    #[arg(long, value_name = "FILE")]
+    pub(super) truth: Option<PathBuf>,
+    /// End when stdin closes, as a child process should.
+    #[arg(long, hide = true)]
+    pub(super) until_stdin_closes: bool,
+}
+
+/// Ways in which the reference API can be told to misbehave.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Misbehaviour, for testing gates against a known truth")]
+pub(super) struct MisbehaviourArgs {
+    /// Seed of everything that the server draws at random.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Delay answers: `5ms`, or a mix such as `90% 5ms, 9% 20ms, 1% 80ms`.
+    #[arg(long, value_name = "MIX", value_parser = Delay::parse)]
+    pub(super) delay: Option<Delay>,
+    /// Freeze once: `1s at 10s` after the first inference.
+    #[arg(long, value_name = "STALL", value_parser = Stall::parse)]
+    pub(super) stall: Option<Stall>,
+    /// Share of inference requests that are answered with 500.
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = units::parse_ratio)]
+    pub(super) error_rate: f64,
+    /// Share of logins that are refused.
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = units::parse_ratio)]
+    pub(super) reject_logins: f64,
+    /// Memory that each inference request leaks.
+    #[arg(long, value_name = "SIZE", default_value = "0B", value_parser = units::parse_bytes)]
+    pub(super) leak_per_request: u64,
+}
+
+impl From<ServeArgs> for ServeOptions {
+    fn from(args: ServeArgs) -> Self {
+        let told = args.misbehaviour;
+        Self {
+            address: SocketAddr::new(args.host, args.port),
+            reference: ReferenceOptions {
+                seed: told.seed,
+                max_batch: args.max_batch.max(1),
+                max_wait: args.max_wait,
+                step_time: args.step_time,
+                delay: told.delay.unwrap_or_default(),
+                stall: told.stall,
+                error_rate: told.error_rate,
+                reject_logins: told.reject_logins,
+                leak_per_request: told.leak_per_request,
+                require_auth: args.require_auth,
+            },
+            truth: args.truth,
+            until_stdin_closes: args.until_stdin_closes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_and_the_child_say_the_same() {
+        let parse = |args: &[String]| {
+            let all = ["bench", "serve"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(args.iter().cloned());
+            match Cli::try_parse_from(all).unwrap().command {
+                Command::Serve(args) => ServeOptions::from(args).reference,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(parse(&[]), ReferenceOptions::default());
+        let told = ReferenceOptions {
+            seed: 7,
+            max_batch: 3,
+            max_wait: Duration::from_micros(1500),
+            step_time: Duration::ZERO,
+            delay: Delay::parse("90% 5ms, 10% 20ms").unwrap(),
+            stall: Some(Stall::parse("1s at 10s").unwrap()),
+            error_rate: 0.25,
+            reject_logins: 0.5,
+            leak_per_request: 4096,
+            require_auth: true,
+        };
+        assert_eq!(parse(&told.to_args()), told);
+    }
+}

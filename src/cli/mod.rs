@@ -1,0 +1,80 @@
+//! The command line: arguments, drawing of diagnostics, exit codes. Everything else is in `commands`.
+
+mod args;
+mod diagnostics;
+
+pub use diagnostics::draw;
+
+use crate::commands::{self, CommandError, Ending, Loaded, Output};
+use args::{Cli, Command};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// Reads the command line, does what it says, and tells how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output {
+        quiet: cli.quiet,
+        color: cli.color.into(),
+    };
+    match execute(cli.command, output) {
+        Ok(ending) => ExitCode::from(code(ending)),
+        Err(error) => {
+            explain(&error, output);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Every exit code but that of errors.
+fn code(ending: Ending) -> u8 {
+    match ending {
+        Ending::Done | Ending::Pass => 0,
+        Ending::Fail => 1,
+        Ending::Inconclusive => 3,
+        Ending::Interrupted => 130,
+    }
+}
+
+fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
+    match command {
+        Command::Run(args) => {
+            let loaded = args.scenario.load()?;
+            warn(&loaded, output);
+            commands::run(&loaded.plan, &(&args).into(), output)
+        }
+        Command::Check(args) => {
+            let loaded = args.scenario.load()?;
+            warn(&loaded, output);
+            commands::check(&loaded.plan, output);
+            Ok(Ending::Done)
+        }
+        Command::Report(args) => {
+            commands::report(&args.results, &args.run, args.format.into(), output)
+        }
+        Command::Serve(args) => commands::serve(&args.into(), output).map(|()| Ending::Done),
+    }
+}
+
+fn warn(loaded: &Loaded, output: Output) {
+    if !loaded.warnings.is_empty() {
+        let text = draw(&loaded.source, &loaded.warnings, output.stderr_has_color());
+        output.warn(text.trim_end());
+    }
+}
+
+fn explain(error: &CommandError, output: Output) {
+    match error {
+        CommandError::Scenario(faults) => {
+            let (source, found) = &**faults;
+            let text = draw(source, found, output.stderr_has_color());
+            output.warn(text.trim_end());
+        }
+        CommandError::Setup { message, hint } => {
+            output.warn(&format!("error: {message}"));
+            if !hint.is_empty() {
+                output.warn(&format!("hint: {hint}"));
+            }
+        }
+    }
+}

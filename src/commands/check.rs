@@ -1,0 +1,90 @@
+//! `bench check`: reads a scenario and prints the plan, without sending anything.
+
+use super::Output;
+use crate::plan::{Plan, TargetAddress};
+use crate::scenario::GpuSource;
+use crate::schedule::Stop;
+use crate::units;
+use std::fmt::Write as _;
+
+/// Prints a plan.
+pub fn check(plan: &Plan, output: Output) {
+    output.result(&describe(plan));
+}
+
+/// The plan in words.
+fn describe(plan: &Plan) -> String {
+    let mut out = String::new();
+    let write = |out: &mut String, label: &str, text: &str| {
+        writeln!(out, "{label:<10} {text}").expect("memory");
+    };
+    writeln!(out, "{} · {}\n", plan.scenario.name, plan.scenario.file).expect("memory");
+    let target = match &plan.target.address {
+        TargetAddress::Reference(options) if options.misbehaves() => format!(
+            "the built-in reference API, started for the run; told to misbehave: {}",
+            options.describe_misbehaviour()
+        ),
+        TargetAddress::Reference(_) => "the built-in reference API, started for the run".to_owned(),
+        TargetAddress::Http(_) => plan.target.shown.clone(),
+    };
+    let timeout = units::duration(plan.target.timeout);
+    write(&mut out, "target", &format!("{target}; timeout {timeout}"));
+    for request in &plan.requests {
+        let text = format!(
+            "{} — {} {}",
+            request.name, request.method, request.shown_path
+        );
+        write(&mut out, "request", &text);
+    }
+    for phase in &plan.phases {
+        let length = match phase.stop {
+            Stop::After(duration) => format!("{} measured", units::duration(duration)),
+            Stop::Count(count) => format!("{} requests measured", units::count(count)),
+        };
+        let names: Vec<String> = phase
+            .mix
+            .requests()
+            .map(|index| plan.requests[index].name.clone())
+            .collect();
+        let info = phase.info();
+        let text = format!(
+            "{} — {} × [{}], {} warm-up, {length}",
+            phase.name,
+            info.load.describe(),
+            names.join(", "),
+            units::duration(phase.warmup),
+        );
+        write(&mut out, "phase", &text);
+        for gate in &phase.gates {
+            write(&mut out, "", &format!("  gate {}", gate.text));
+        }
+    }
+    for gate in &plan.gates {
+        write(&mut out, "run", &format!("  gate {}", gate.text));
+    }
+    let gpu = match &plan.telemetry.gpu {
+        GpuSource::Auto => "GPUs of this host by NVML, if there are any and the target is local",
+        GpuSource::Nvml(_) => "GPUs of this host by NVML",
+        GpuSource::None => "no GPUs",
+    };
+    write(
+        &mut out,
+        "telemetry",
+        &format!("{gpu}; host, target and generator processes"),
+    );
+    let length = plan
+        .planned_length()
+        .map_or_else(|| "until its requests are done".to_owned(), units::duration);
+    let workers = plan.workers;
+    let plural = if workers == 1 { "" } else { "s" };
+    let text = format!(
+        "{length} of load, at most {} connections, {workers} worker{plural}, seed {}",
+        units::count(plan.most_connections().into()),
+        plan.seed
+    );
+    write(&mut out, "in all", &text);
+    if plan.gates.is_empty() && plan.phases.iter().all(|phase| phase.gates.is_empty()) {
+        out.push_str("\nThere are no gates: a run will end INCONCLUSIVE.\n");
+    }
+    out
+}

@@ -1,0 +1,91 @@
+//! The reference API as a child process, for runs whose target is `reference`.
+
+use super::input::CommandError;
+use crate::scenario::ReferenceOptions;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// The one line that `bench serve` prints on stdout when it is ready.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Ready {
+    /// Where it listens.
+    pub(super) listening: SocketAddr,
+}
+
+/// A running reference API. It ends when its stdin closes, so that it does not outlive this process,
+/// however that ends.
+#[derive(Debug)]
+pub(super) struct ReferenceChild {
+    child: Child,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+}
+
+/// How long the child may take to listen, and to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl ReferenceChild {
+    /// Starts `bench serve` on a free loopback port; what it did is written to `truth`.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not listen in time.
+    pub(super) async fn start(
+        options: &ReferenceOptions,
+        truth: &Path,
+    ) -> Result<Self, CommandError> {
+        let failed = |message: String| {
+            CommandError::setup(
+                format!("cannot start the reference API: {message}"),
+                "try `bench serve` by itself",
+            )
+        };
+        let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--port=0", "--until-stdin-closes", "--quiet"])
+            .arg(format!("--truth={}", truth.display()))
+            .args(options.to_args())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        // A group of its own: Ctrl-C is meant for this process, which still drains then.
+        #[cfg(unix)]
+        command.process_group(0);
+        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
+        let stdout = child.stdout.take().expect("piped above");
+        let mut lines = BufReader::new(stdout).lines();
+        let line = match tokio::time::timeout(PATIENCE, lines.next_line()).await {
+            Ok(Ok(Some(line))) => line,
+            Ok(Ok(None)) => return Err(failed("it ended at once".to_owned())),
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(_) => return Err(failed("it did not listen within 10 s".to_owned())),
+        };
+        let ready: Ready = serde_json::from_str(&line)
+            .map_err(|_| failed(format!("it said `{line}` instead of where it listens")))?;
+        Ok(Self {
+            child,
+            address: ready.listening,
+        })
+    }
+
+    /// Its process id.
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends it and waits until it has written what it did.
+    pub(super) async fn stop(mut self) {
+        drop(self.child.stdin.take());
+        if tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .is_err()
+        {
+            let _ = self.child.kill().await;
+        }
+    }
+}

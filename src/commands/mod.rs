@@ -1,0 +1,45 @@
+//! One file for each subcommand; the only place that wires the parts together.
+
+mod check;
+mod child;
+mod input;
+mod output;
+mod preflight;
+mod progress;
+mod report;
+mod run;
+mod serve;
+mod signals;
+mod views;
+
+pub use check::check;
+pub use input::{CommandError, Loaded, load};
+pub use output::Output;
+pub use report::report;
+pub use run::{RunOptions, run};
+pub use serve::{ServeOptions, serve};
+
+/// How a command ended that could do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// There was nothing to judge, and all is well.
+    Done,
+    /// The verdict is PASS.
+    Pass,
+    /// The verdict is FAIL.
+    Fail,
+    /// The verdict is INCONCLUSIVE.
+    Inconclusive,
+    /// The run was interrupted; there is a partial report.
+    Interrupted,
+}
+
+/// What is printed on stdout in the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// The contents of `run.json`.
+    Json,
+}

@@ -1,0 +1,130 @@
+//! Looks before it leaps: what this machine and the target must offer before any load is sent.
+
+use super::input::CommandError;
+use crate::engine::ports::{Call, Slot, Target};
+use crate::plan::Plan;
+use crate::record::Outcome;
+use crate::telemetry;
+use crate::units;
+use rand_pcg::Pcg64Mcg;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Descriptors beside the connections: journal, libraries, runtimes of the workers, telemetry.
+const OWN_DESCRIPTORS: u64 = 64;
+const DESCRIPTORS_PER_WORKER: u64 = 8;
+
+/// Checks this machine, and raises limits where it may.
+///
+/// # Errors
+/// What is lacking, and what to do about it.
+pub(super) fn check_machine(plan: &Plan, results: &Path) -> Result<(), CommandError> {
+    let connections = u64::from(plan.most_connections());
+    let needed = connections + OWN_DESCRIPTORS + DESCRIPTORS_PER_WORKER * plan.workers as u64;
+    telemetry::raise_descriptors(needed).map_err(|reason| {
+        CommandError::setup(
+            format!("{connections} connections need {needed} file descriptors: {reason}"),
+            "raise the limit, as root with `ulimit -Hn`, in the service unit with LimitNOFILE=, \
+             or in the container's settings; or lower the concurrency",
+        )
+    })?;
+    if let Some(ports) = telemetry::ephemeral_ports() {
+        let range = u64::from(*ports.end() - *ports.start()) + 1;
+        if connections > range {
+            return Err(CommandError::setup(
+                format!(
+                    "{connections} connections to one address need as many local ports, and there \
+                     are {range} (net.ipv4.ip_local_port_range)"
+                ),
+                "widen the range, or lower the concurrency",
+            ));
+        }
+    }
+    let needed = disk_needed(plan);
+    match telemetry::free_disk_bytes(nearest_existing(results)) {
+        Ok(free) if free < needed => Err(CommandError::setup(
+            format!(
+                "`{}` has {} free, and this run may need {}",
+                results.display(),
+                units::bytes(free as f64),
+                units::bytes(needed as f64)
+            ),
+            "free some space, or put the results elsewhere with --results",
+        )),
+        // Where it cannot be told, the run itself will.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Room for the journal of the planned time and for the reports, on the safe side.
+fn disk_needed(plan: &Plan) -> u64 {
+    const REPORTS: u64 = 32 * 1024 * 1024;
+    const JOURNAL_PER_SECOND: u64 = 16 * 1024;
+    let seconds = plan
+        .planned_length()
+        .map_or(600, |length| length.as_secs() + 60);
+    REPORTS + seconds * JOURNAL_PER_SECOND
+}
+
+/// The folder of results may still have to be made.
+fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors()
+        .find(|ancestor| ancestor.is_dir())
+        .unwrap_or(Path::new("."))
+}
+
+/// Sends every request that the plan uses once, and expects the right answer.
+///
+/// # Errors
+/// What was not as expected.
+pub(super) async fn check_target<T: Target>(plan: &Plan, target: &T) -> Result<(), String> {
+    let used: BTreeSet<usize> = plan
+        .phases
+        .iter()
+        .flat_map(|phase| phase.mix.requests())
+        .collect();
+    let mut slot = target.open();
+    for request in used {
+        check_request(plan, request, &mut slot).await?;
+    }
+    Ok(())
+}
+
+/// A target that has just been started may stumble once: three tries, half a second apart.
+async fn check_request<S: Slot>(plan: &Plan, request: usize, slot: &mut S) -> Result<(), String> {
+    const TRIES: u64 = 3;
+    const PAUSE: Duration = Duration::from_millis(500);
+    let mut last = String::new();
+    for number in 0..TRIES {
+        if number > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let mut random = Pcg64Mcg::new(u128::from(plan.seed));
+        let exchange = slot
+            .exchange(Call {
+                request,
+                number,
+                random: &mut random,
+                deadline: Instant::now() + plan.target.timeout,
+            })
+            .await;
+        if exchange.outcome == Outcome::Ok {
+            return Ok(());
+        }
+        exchange.outcome.as_str().clone_into(&mut last);
+        if let Some(failure) = exchange.failure {
+            last = format!("{last} ({})", failure.detail);
+            if !failure.body.is_empty() {
+                let line = failure.body.lines().next().unwrap_or_default();
+                last = format!("{last}; the answer begins with `{line}`");
+            }
+        }
+    }
+    let plan = &plan.requests[request];
+    Err(format!(
+        "{} did not answer `{}` ({} {}) as expected: {last}",
+        "the target", plan.name, plan.method, plan.shown_path
+    ))
+}

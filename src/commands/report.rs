@@ -1,0 +1,25 @@
+//! `bench report`: builds every view of a run again from its journal.
+
+use super::input::CommandError;
+use super::{Ending, Format, Output, views};
+use crate::record::RunRecord;
+use crate::store::{RunFolder, read_journal};
+use std::path::Path;
+
+/// Rebuilds the views of a run, also of one that was cut off.
+///
+/// # Errors
+/// When there is no such run, or its journal makes no sense.
+pub fn report(
+    results: &Path,
+    run: &str,
+    format: Format,
+    output: Output,
+) -> Result<Ending, CommandError> {
+    let folder = RunFolder::find(results, run)
+        .map_err(|error| CommandError::setup(error, "name a run's folder, its id, or `last`"))?;
+    let unreadable = |message: String| CommandError::setup(message, "");
+    let entries = read_journal(&folder.journal_path()).map_err(unreadable)?;
+    let record = RunRecord::from_journal(entries).map_err(|error| unreadable(error.to_string()))?;
+    views::publish(&record, &folder, format, output)
+}

@@ -1,0 +1,283 @@
+//! `bench run`: from a scenario to a verdict.
+
+use super::child::ReferenceChild;
+use super::input::CommandError;
+use super::progress::Progress;
+use super::{Ending, Format, Output, preflight, signals, views};
+use crate::engine::ports::{Sink, Stop, WallClock};
+use crate::engine::{self, Placement, Ports, RunClock};
+use crate::http::{HttpTarget, TcpConnect};
+use crate::plan::{BaseUrl, PhasePlan, Plan, RequestPlan, TargetAddress};
+use crate::record::{Doubt, Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
+use crate::store::{JournalWriter, RunFolder, new_run_id, read_journal};
+use crate::telemetry::{self, Sources};
+use std::path::{Path, PathBuf};
+use tokio::sync::watch;
+
+/// How a plan is run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The folder that gets the run's folder.
+    pub results: PathBuf,
+    /// Whether the target must answer once before any load is sent.
+    pub preflight: bool,
+    /// What is printed in the end.
+    pub format: Format,
+}
+
+/// Runs a plan to its verdict.
+///
+/// # Errors
+/// Everything that keeps the run from beginning. What happens later is in the record.
+pub fn run(plan: &Plan, options: &RunOptions, output: Output) -> Result<Ending, CommandError> {
+    preflight::check_machine(plan, &options.results)?;
+    let started_at = jiff::Timestamp::now();
+    let id = new_run_id(started_at, &plan.scenario.name);
+    let (folder, journal) = RunFolder::create(&options.results, &id).map_err(|error| {
+        CommandError::setup(
+            error.to_string(),
+            "choose a folder that can be written with --results",
+        )
+    })?;
+    let mut sink = RunSink {
+        journal,
+        unsaved: Vec::new(),
+        broken: false,
+        progress: Progress::new(plan, output),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::setup(format!("cannot start a runtime: {error}"), ""))?;
+    let run = Run {
+        plan,
+        options,
+        folder: &folder,
+        output,
+        id,
+        started_at: started_at.to_string(),
+    };
+    if let Err(error) = runtime.block_on(run.execute(&mut sink)) {
+        folder.discard();
+        return Err(error);
+    }
+    let record = sink.into_record(&folder)?;
+    views::publish(&record, &folder, options.format, output)
+}
+
+/// One execution of a plan.
+struct Run<'a> {
+    plan: &'a Plan,
+    options: &'a RunOptions,
+    folder: &'a RunFolder,
+    output: Output,
+    id: String,
+    started_at: String,
+}
+
+impl Run<'_> {
+    /// Sets everything up, runs the load, and takes everything down. All that happens after the
+    /// header has been written is in the journal.
+    async fn execute(&self, sink: &mut RunSink) -> Result<(), CommandError> {
+        let stop = signals::watch_for_stop(self.output);
+        let child = self.start_reference().await?;
+        let url = match (&self.plan.target.address, &child) {
+            (TargetAddress::Http(url), _) => url.clone(),
+            (TargetAddress::Reference(_), child) => BaseUrl {
+                host: "127.0.0.1".to_owned(),
+                port: child.as_ref().map_or(0, |child| child.address.port()),
+                prefix: String::new(),
+            },
+        };
+        let connect = TcpConnect::resolve(&url.host, url.port).await;
+        let (sources, environment) = self.look_around(connect.as_ref().ok(), child.as_ref());
+        let header = Entry::RunStarted(Box::new(self.header(environment)));
+        sink.begin(&header)?;
+        self.output.say(&format!(
+            "{} against {}; results in {}",
+            self.plan.scenario.name,
+            self.plan.target.shown,
+            self.folder.path().display()
+        ));
+        let target = connect
+            .map_err(|error| format!("`{}` does not resolve: {error}", url.host))
+            .and_then(|connect| HttpTarget::new(self.plan, &url, connect));
+        let load = match target {
+            Ok(target) => self.load(target, sources, stop, sink).await,
+            Err(reason) => {
+                refuse(sink, reason);
+                Ok(())
+            }
+        };
+        if let Some(child) = child {
+            child.stop().await;
+        }
+        load
+    }
+
+    async fn start_reference(&self) -> Result<Option<ReferenceChild>, CommandError> {
+        let TargetAddress::Reference(options) = &self.plan.target.address else {
+            return Ok(None);
+        };
+        let truth = self.folder.path().join("reference-truth.json");
+        ReferenceChild::start(options, &truth).await.map(Some)
+    }
+
+    /// What can be sampled beside the load, and where the run takes place.
+    fn look_around(
+        &self,
+        connect: Option<&TcpConnect>,
+        child: Option<&ReferenceChild>,
+    ) -> (Sources, Environment) {
+        let addresses = connect.map_or(&[][..], TcpConnect::addresses);
+        let processes = match child.and_then(ReferenceChild::pid) {
+            Some(pid) => Ok(vec![pid]),
+            None => telemetry::listeners(addresses),
+        };
+        // A tunnel has a local address; the GPUs behind it are elsewhere all the same.
+        let local = telemetry::is_local(addresses)
+            && !matches!(&processes, Err(unseen) if unseen.elsewhere);
+        let mut sources = Sources::default();
+        let gpu = telemetry::gpu_source(&self.plan.telemetry, local);
+        let (driver, gpus) = match &gpu {
+            Ok(probe) => (
+                Some(probe.nvml().driver().to_owned()),
+                probe.nvml().gpus().to_vec(),
+            ),
+            Err(_) => (None, Vec::new()),
+        };
+        sources.add(gpu);
+        sources.add(telemetry::host_source(self.folder.path()));
+        sources.add(telemetry::target_source(
+            processes.map_err(|unseen| unseen.reason),
+        ));
+        sources.add(telemetry::generator_source());
+        let scenario = Path::new(&self.plan.scenario.file);
+        let folder = scenario.parent().unwrap_or(Path::new(""));
+        let environment = telemetry::environment(folder, driver, gpus);
+        (sources, environment)
+    }
+
+    fn header(&self, environment: Environment) -> Header {
+        let plan = self.plan;
+        Header {
+            version: JOURNAL_VERSION,
+            id: self.id.clone(),
+            started_at: self.started_at.clone(),
+            scenario: plan.scenario.clone(),
+            target: plan.target_info(),
+            requests: plan.requests.iter().map(RequestPlan::info).collect(),
+            phases: plan.phases.iter().map(PhasePlan::info).collect(),
+            gates: plan.gates.iter().map(|gate| gate.text.clone()).collect(),
+            seed: plan.seed,
+            workers: plan.workers,
+            environment,
+        }
+    }
+
+    async fn load(
+        &self,
+        target: HttpTarget<TcpConnect>,
+        sources: Sources,
+        stop: watch::Receiver<Stop>,
+        sink: &mut RunSink,
+    ) -> Result<(), CommandError> {
+        if self.options.preflight
+            && let Err(reason) = preflight::check_target(self.plan, &target).await
+        {
+            refuse(sink, reason);
+            return Ok(());
+        }
+        let ports = Ports {
+            target,
+            probes: sources.present,
+            absent: sources.absent,
+            sink,
+            stop,
+            wall: &SystemWall,
+            placement: Placement::Threads,
+        };
+        engine::run(self.plan, RunClock::start(), ports)
+            .await
+            .map_err(|fault| {
+                CommandError::setup(fault.to_string(), "please report this fault of bench")
+            })
+    }
+}
+
+/// Ends a run before any load.
+fn refuse(sink: &mut RunSink, reason: String) {
+    for entry in [
+        Entry::Doubt(Doubt::Preflight { reason }),
+        Entry::RunEnded { at_ns: 0 },
+    ] {
+        // A disk that fails now is told when the views are written.
+        let _ = sink.entry(entry);
+    }
+}
+
+/// Writes the journal and shows the progress. What the disk does not take stays in memory: the engine
+/// stops the load then, so that it is little.
+struct RunSink {
+    journal: JournalWriter,
+    unsaved: Vec<Entry>,
+    broken: bool,
+    progress: Progress,
+}
+
+impl RunSink {
+    /// Writes the header, without which there is no run.
+    fn begin(&mut self, header: &Entry) -> Result<(), CommandError> {
+        self.journal.append(header).map_err(|error| {
+            CommandError::setup(error.to_string(), "choose another folder with --results")
+        })
+    }
+
+    fn append(&mut self, entry: &Entry) -> Result<(), String> {
+        self.journal
+            .append(entry)
+            .map_err(|error| error.to_string())?;
+        if matches!(entry, Entry::PhaseEnded { .. } | Entry::RunEnded { .. }) {
+            self.journal.sync().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The record of the run: the journal on disk, and what the disk did not take.
+    fn into_record(self, folder: &RunFolder) -> Result<RunRecord, CommandError> {
+        let broken = |message: String| {
+            CommandError::setup(
+                format!("the journal cannot be read back: {message}"),
+                "`bench report` can be tried on the run's folder",
+            )
+        };
+        let mut entries = read_journal(&folder.journal_path()).map_err(broken)?;
+        entries.extend(self.unsaved);
+        RunRecord::from_journal(entries).map_err(|error| broken(error.to_string()))
+    }
+}
+
+impl Sink for RunSink {
+    fn entry(&mut self, entry: Entry) -> Result<(), String> {
+        self.progress.entry(&entry);
+        if self.broken {
+            self.unsaved.push(entry);
+            return Ok(());
+        }
+        let written = self.append(&entry);
+        if written.is_err() {
+            self.broken = true;
+            self.unsaved.push(entry);
+        }
+        written
+    }
+}
+
+/// The system's wall clock.
+struct SystemWall;
+
+impl WallClock for SystemWall {
+    fn unix_ms(&self) -> i64 {
+        jiff::Timestamp::now().as_millisecond()
+    }
+}

@@ -1,0 +1,177 @@
+//! From scenario to report against the built-in reference API, whose own books say what was true.
+
+use crate::support::program::{Bench, Said};
+use serde_json::Value;
+
+/// A scenario against the reference API with these options and one phase.
+fn scenario(options: &str, phase: &str) -> String {
+    format!(
+        r#"
+name = "journey"
+[target]
+url = "reference"
+timeout = "5s"
+[target.reference]
+{options}
+[request.infer]
+path = "/v1/inference"
+data = "inputs.jsonl"
+json = {{ model = "reference-mlp", inputs = "{{{{data.inputs}}}}" }}
+expect = {{ json = {{ "/outputs/class" = "{{{{data.class}}}}" }} }}
+[[phase]]
+name = "p"
+{phase}
+[telemetry]
+gpu = "none"
+"#
+    )
+}
+
+struct Journey {
+    bench: Bench,
+    said: Said,
+    run: Value,
+    truth: Value,
+}
+
+fn travel(options: &str, phase: &str) -> Journey {
+    let bench = Bench::with(&scenario(options, phase));
+    bench.write(
+        "inputs.jsonl",
+        include_str!("../../scenarios/data/inputs.jsonl"),
+    );
+    let said = bench.run(&["run", "scenario.toml"]);
+    let run = bench.run_json();
+    let truth = serde_json::from_str(&bench.read("reference-truth.json")).unwrap();
+    Journey {
+        bench,
+        said,
+        run,
+        truth,
+    }
+}
+
+impl Journey {
+    fn requests(&self, name: &str) -> u64 {
+        self.run["phases"][0]["requests"][name].as_u64().unwrap()
+    }
+
+    fn response_ms(&self, name: &str) -> f64 {
+        self.run["phases"][0]["response"][name].as_f64().unwrap()
+    }
+
+    fn true_ms(&self, name: &str) -> f64 {
+        self.truth["server_time"][name].as_f64().unwrap()
+    }
+}
+
+const GATES: &str = "gates = [\"response.p50 < 4s\", \"error_rate < 40%\"]";
+
+#[test]
+fn what_is_measured_is_what_the_server_did() {
+    let phase = format!("concurrency = 20\nduration = \"4s\"\n{GATES}");
+    let journey = travel("delay = \"90% 20ms, 10% 60ms\"", &phase);
+    let said = &journey.said;
+    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    // Every answer the server gave was asked for: those of the phase and the one of the preflight.
+    let answers = journey.truth["inference_answers"].as_u64().unwrap();
+    assert_eq!(journey.requests("ok") + 1, answers, "{}", journey.truth);
+    assert_eq!(journey.requests("planned"), journey.requests("ok"));
+    // A client cannot see an answer sooner than the server has given it, at any percentile: three
+    // digits on either side.
+    for name in ["p50_ms", "p90_ms", "p99_ms"] {
+        let (measured, truth) = (journey.response_ms(name), journey.true_ms(name));
+        assert!(
+            measured >= truth * 0.998,
+            "{name}: measured {measured}, true {truth}"
+        );
+    }
+    // Nothing was answered before its delay.
+    assert!(journey.response_ms("p50_ms") >= 20.0);
+    assert!(journey.response_ms("p99_ms") >= 60.0);
+}
+
+#[test]
+fn injected_errors_are_counted_one_by_one() {
+    let phase = format!("concurrency = 10\ncount = 1500\n{GATES}");
+    let journey = travel("error_rate = \"20%\"\nseed = 5", &phase);
+    let injected = journey.truth["injected_errors"].as_u64().unwrap();
+    let failed = journey.requests("failed");
+    // The preflight may have met one or two of them before it was content.
+    assert!(
+        injected - failed <= 2,
+        "{injected} injected, {failed} counted"
+    );
+    assert!((200..400).contains(&failed), "{failed}");
+    let error = &journey.run["phases"][0]["errors"][0];
+    assert_eq!(
+        (error["outcome"].as_str(), error["cause"].as_str()),
+        (Some("bad_status"), Some("status 500"))
+    );
+    assert_eq!(error["count"].as_u64(), Some(failed));
+}
+
+#[test]
+fn a_freeze_is_seen_by_every_slot_and_told_apart() {
+    let phase = format!("concurrency = 8\nduration = \"5s\"\n{GATES}");
+    let journey = travel("stall = \"1500ms at 2s\"", &phase);
+    assert!(
+        journey.response_ms("max_ms") >= 1400.0,
+        "{}",
+        journey.run["phases"][0]["response"]
+    );
+    let hlog = journey.bench.read("latency.hlog");
+    assert!(
+        hlog.lines().filter(|line| line.starts_with("Tag=")).count() >= 3,
+        "{hlog}"
+    );
+}
+
+#[test]
+fn a_leak_shows_in_the_memory_of_the_target() {
+    let phase = format!(
+        "concurrency = 10\nduration = \"4s\"\n{}",
+        GATES.replace(']', ", \"target.memory < 64GiB\"]")
+    );
+    let journey = travel("leak_per_request = \"64KiB\"", &phase);
+    let leaked = journey.truth["leaked_bytes"].as_u64().unwrap();
+    assert_eq!(
+        leaked,
+        65536 * journey.truth["inference_answers"].as_u64().unwrap()
+    );
+    let csv = journey.bench.read("telemetry.csv");
+    let memory: Vec<f64> = csv
+        .lines()
+        .filter(|line| line.contains("target.memory"))
+        .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
+        .collect();
+    let (first, last) = (memory[0], memory[memory.len() - 1]);
+    // Half of it is enough to show it: samples begin after, and end before, the load.
+    assert!(
+        last - first > leaked as f64 / 2.0,
+        "{first} to {last}, {leaked} leaked"
+    );
+}
+
+#[test]
+fn the_shipped_quickstart_runs_as_it_is() {
+    let bench = Bench::new();
+    let root = env!("CARGO_MANIFEST_DIR");
+    let said = bench.run(&["run", &format!("{root}/scenarios/quickstart.toml")]);
+    // How fast this machine is today decides between PASS and the rest; that there is a verdict, and
+    // that exit code, last line and record agree, does not depend on it.
+    let verdict = bench.run_json()["verdict"].as_str().unwrap().to_owned();
+    let code = match verdict.as_str() {
+        "PASS" => 0,
+        "FAIL" => 1,
+        _ => 3,
+    };
+    assert_eq!(said.code, code, "{}", said.stderr);
+    assert!(
+        said.last_line().starts_with(&format!("{verdict}: ")),
+        "{}",
+        said.last_line()
+    );
+    let phases = bench.run_json()["phases"].as_array().unwrap().len();
+    assert_eq!(phases, 1);
+}

@@ -1,0 +1,523 @@
+//! Scenario files: the shipped ones are sound, and every fault of a bad one is shown where it stands.
+
+use crate::support::Outside;
+use bench::cli::draw;
+use bench::diag::{Diagnostics, SourceText};
+use bench::plan::{self, Facts, Plan};
+use bench::scenario;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Reads and compiles as `bench check` does, with the data files beside the scenario.
+fn compile(folder: &str, name: &str, outside: &Outside) -> (SourceText, Result<Plan, Diagnostics>) {
+    let folder = root().join(folder);
+    let text = std::fs::read_to_string(folder.join(name)).unwrap();
+    compile_text(&folder, name, text, outside)
+}
+
+fn compile_text(
+    folder: &Path,
+    name: &str,
+    text: String,
+    outside: &Outside,
+) -> (SourceText, Result<Plan, Diagnostics>) {
+    let source = SourceText::new(name, text);
+    let (scenario, mut found) = scenario::parse(&source, outside);
+    let data_files: BTreeMap<_, _> = scenario
+        .requests
+        .iter()
+        .filter_map(|request| request.data.as_ref())
+        .map(|data| {
+            let file = data.file.value.clone();
+            let text = std::fs::read_to_string(folder.join(&file))
+                .map_err(|_| "No such file or directory".to_owned());
+            (file, text)
+        })
+        .collect();
+    let facts = Facts {
+        data_files,
+        cores: 2,
+    };
+    let plan = match plan::compile(&scenario, &facts, 1) {
+        Ok(plan) if !found.has_errors() => Ok(plan),
+        Ok(_) => Err(found),
+        Err(more) => {
+            found.extend(more);
+            Err(found)
+        }
+    };
+    (source, plan)
+}
+
+fn faults_of(name: &str) -> String {
+    let (source, plan) = compile("tests/data/bad", name, &Outside::default());
+    draw(&source, &plan.expect_err("the scenario has faults"), false)
+}
+
+/// A scenario with one line of `[request.x]` or of the phase replaced, and its faults.
+fn faults_with(line: &str) -> String {
+    let text = format!(
+        "name = \"x\"\n[target]\nurl = \"http://h\"\n[request.x]\npath = \"/\"\n{line}\n\
+         [[phase]]\nname = \"p\"\nconcurrency = 1\nduration = \"5s\"\n"
+    );
+    let (_, plan) = compile_text(root(), "x.toml", text, &Outside::default());
+    plan.err()
+        .map(|found| found.to_string())
+        .unwrap_or_default()
+}
+
+#[test]
+fn every_shipped_scenario_compiles_as_it_is() {
+    let mut names: Vec<String> = root()
+        .join("scenarios")
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    names.sort();
+    assert_eq!(names, ["prod.toml", "quickstart.toml", "soak.toml"]);
+    for name in names {
+        let (source, plan) = compile("scenarios", &name, &Outside::default());
+        if let Err(found) = plan {
+            panic!("{}", draw(&source, &found, false));
+        }
+    }
+}
+
+#[test]
+fn the_production_scenario_asks_what_the_checklist_asks() {
+    let (_, plan) = compile("scenarios", "prod.toml", &Outside::default());
+    let plan = plan.unwrap();
+    let phases: Vec<(u32, Vec<&str>)> = plan
+        .phases
+        .iter()
+        .map(|phase| {
+            let gates = phase.gates.iter().map(|gate| gate.text.as_str()).collect();
+            (phase.load.slots(), gates)
+        })
+        .collect();
+    let latency = "response.p99 < 100ms";
+    assert_eq!(
+        phases,
+        [
+            (100, vec![latency, "error_rate < 1%"]),
+            (
+                1000,
+                vec![latency, "error_rate < 1%", "gpu.utilization > 70%"]
+            ),
+        ]
+    );
+}
+
+#[test]
+fn every_fault_is_shown_at_once_where_it_stands() {
+    insta::assert_snapshot!(faults_of("many-faults.toml"), @r#"
+    error[invalid-value]: a scenario's name consists of letters, digits, `-`, `_` and `.`, at most 64 of them
+     --> many-faults.toml:1:8
+      |
+    1 | name = "many faults"
+      |        ^^^^^^^^^^^^^
+
+    error[unknown-key]: unknown key `colour` in the scenario
+     --> many-faults.toml:2:1
+      |
+    2 | colour = "red"
+      | ^^^^^^
+      |
+      = help: known keys: gates, name, phase, request, target, telemetry
+
+    error[invalid-value]: a URL begins with `http://`
+     --> many-faults.toml:5:7
+      |
+    5 | url = "htp://127.0.0.1:8000"
+      |       ^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: write "http://host:port", or "reference" for the built-in API
+
+    error[wrong-type]: `timeout` is a duration such as "100ms" (ns, us, ms, s, m, h, d)
+     --> many-faults.toml:6:11
+      |
+    6 | timeout = 10
+      |           ^^ this is an integer
+
+    error[missing-variable]: the environment variable `BENCH_TOKEN` is not set
+     --> many-faults.toml:7:37
+      |
+    7 | headers = { authorization = "Bearer ${BENCH_TOKEN}", "bad header" = "x" }
+      |                                     ^^^^^^^^^^^^^^
+      |
+      = help: set it, or give a default: `${BENCH_TOKEN:-…}`
+
+    error[invalid-value]: `bad header` is not a header name
+     --> many-faults.toml:7:54
+      |
+    7 | headers = { authorization = "Bearer ${BENCH_TOKEN}", "bad header" = "x" }
+      |                                                      ^^^^^^^^^^^^
+
+    error[invalid-value]: `PSOT` is not an HTTP method
+      --> many-faults.toml:10:10
+       |
+    10 | method = "PSOT"
+       |          ^^^^^^
+       |
+       = help: did you mean "POST"?
+
+    error[invalid-value]: a path begins with `/`
+      --> many-faults.toml:11:8
+       |
+    11 | path = "v1/inference"
+       |        ^^^^^^^^^^^^^^
+       |
+       = help: the host stands in [target] url
+
+    error[missing-key]: `{{data.inputs}}` needs a data file
+      --> many-faults.toml:12:33
+       |
+    12 | json = { model = "m", inputs = "{{data.inputs}}", when = 2026-11-23, pick = "{{pik:a,b}}" }
+       |                                 ^^^^^^^^^^^^^^^
+       |
+       = help: add data = "file.jsonl" (or .csv) to [request.infer]
+
+    error[wrong-type]: JSON has no dates
+      --> many-faults.toml:12:58
+       |
+    12 | json = { model = "m", inputs = "{{data.inputs}}", when = 2026-11-23, pick = "{{pik:a,b}}" }
+       |                                                          ^^^^^^^^^^
+       |
+       = help: put the date in quotes
+
+    error[invalid-template]: unknown placeholder `pik:a,b`
+      --> many-faults.toml:12:78
+       |
+    12 | json = { model = "m", inputs = "{{data.inputs}}", when = 2026-11-23, pick = "{{pik:a,b}}" }
+       |                                                                              ^^^^^^^^^^^
+       |
+       = help: known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`
+
+    error[unknown-key]: unknown key `expects` in [request.infer]
+      --> many-faults.toml:13:1
+       |
+    13 | expects = { status = 200 }
+       | ^^^^^^^
+       |
+       = help: did you mean `expect`?
+
+    error[conflict]: a request has `json` or `body`, not both
+      --> many-faults.toml:17:1
+       |
+    17 | body = "a"
+       | ^^^^
+
+    error[unreadable-file]: cannot read the data file `missing.jsonl`: No such file or directory
+      --> many-faults.toml:19:8
+       |
+    19 | data = "missing.jsonl"
+       |        ^^^^^^^^^^^^^^^
+       |
+       = help: the path is relative to the folder of the scenario
+
+    error[invalid-value]: `status` is an HTTP status, or an array of them
+      --> many-faults.toml:20:21
+       |
+    20 | expect = { status = "ok", json = { "status" = "completed" } }
+       |                     ^^^^
+       |
+       = help: for example status = 200 or status = [200, 202]; without it, any 2xx is right
+
+    error[invalid-value]: `status` is not a JSON pointer
+      --> many-faults.toml:20:36
+       |
+    20 | expect = { status = "ok", json = { "status" = "completed" } }
+       |                                    ^^^^^^^^
+       |
+       = help: a pointer begins with `/`: "/status"
+
+    error[missing-key]: [[phase]] needs `concurrency`
+      --> many-faults.toml:22:1
+       |
+    22 | [[phase]]
+       | ^^^^^^^^^
+       |
+       = help: for example concurrency = 100
+
+    error[unknown-key]: unknown key `concurency` in [[phase]]
+      --> many-faults.toml:24:1
+       |
+    24 | concurency = 100
+       | ^^^^^^^^^^
+       |
+       = help: did you mean `concurrency`?
+
+    error[invalid-value]: `duration`: unknown unit `parsecs`
+      --> many-faults.toml:25:12
+       |
+    25 | duration = "30 parsecs"
+       |            ^^^^^^^^^^^^
+       |
+       = help: it is a duration such as "100ms" (ns, us, ms, s, m, h, d)
+
+    error[invalid-gate]: unknown metric `respons.p99`
+      --> many-faults.toml:26:11
+       |
+    26 | gates = ["respons.p99 < 100ms", "response.p99 < 70%", "error_rate > 1%"]
+       |           ^^^^^^^^^^^
+       |
+       = help: did you mean `response.p99`?
+
+    error[invalid-gate]: `70%` does not fit `response.p99`
+      --> many-faults.toml:26:49
+       |
+    26 | gates = ["respons.p99 < 100ms", "response.p99 < 70%", "error_rate > 1%"]
+       |                                                 ^^^
+       |
+       = help: `response.p99` is compared with a duration such as `100ms` (ns, us, ms, s, m, h, d)
+
+    error[invalid-gate]: `error_rate` is bounded from above
+      --> many-faults.toml:26:67
+       |
+    26 | gates = ["respons.p99 < 100ms", "response.p99 < 70%", "error_rate > 1%"]
+       |                                                                   ^
+       |
+       = help: write `error_rate < …`
+
+    error[conflict]: there are two phases named `c100`
+      --> many-faults.toml:29:8
+       |
+    29 | name = "c100"
+       |        ^^^^^^
+       |
+       = help: gates and reports refer to phases by name
+
+    error[wrong-type]: `concurrency` is a whole number from 1 to 1000000
+      --> many-faults.toml:30:15
+       |
+    30 | concurrency = "100"
+       |               ^^^^^
+       |
+       = help: write numbers without quotes: concurrency = 100
+
+    error[conflict]: a phase ends after `duration` or after `count`, not both
+      --> many-faults.toml:32:1
+       |
+    32 | count = 100
+       | ^^^^^
+
+    error[unknown-name]: there is no request named `infr`
+      --> many-faults.toml:33:13
+       |
+    33 | requests = ["infr"]
+       |             ^^^^^^
+       |
+       = help: did you mean "infer"?
+
+    error[impossible-promise]: `response.p99 < 100ms` can never pass: it takes at least 299 requests, and the phase plans 100
+      --> many-faults.toml:39:10
+       |
+    39 | gates = ["response.p99 < 100ms", "gpu.utilization > 70%"]
+       |          ^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: set count = 2990 or more in phase `short`
+
+    error[invalid-value]: `nvlm` is not a source of GPU telemetry
+      --> many-faults.toml:42:7
+       |
+    42 | gpu = "nvlm"
+       |       ^^^^^^
+       |
+       = help: `gpu` is "auto", "nvml", "none" or { nvml = "/path/to/libnvidia-ml.so.1" }
+
+    28 errors in `many-faults.toml`
+    "#);
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_shown_where_it_breaks() {
+    insta::assert_snapshot!(faults_of("syntax.toml"), @r#"
+    error[syntax]: invalid basic string, expected `"`
+     --> syntax.toml:1:15
+      |
+    1 | name = "syntax
+      |               ^
+
+    error[syntax]: string values must be quoted, expected literal string
+     --> syntax.toml:3:7
+      |
+    3 | url = reference
+      |       ^^^^^^^^^
+
+    error[syntax]: unclosed array table, expected `]`
+     --> syntax.toml:5:9
+      |
+    5 | [[phase]
+      |         ^
+
+    error[syntax]: duplicate key
+     --> syntax.toml:6:1
+      |
+    6 | name = "x"
+      | ^^^^
+
+    4 errors in `syntax.toml`
+    "#);
+}
+
+#[test]
+fn promises_that_no_run_could_keep_are_refused() {
+    insta::assert_snapshot!(faults_of("impossible.toml"), @r#"
+    error[literal-secret]: credentials do not belong into the URL
+     --> impossible.toml:4:7
+      |
+    4 | url = "http://user:secret@127.0.0.1:8000"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: set a header: headers = { authorization = "Bearer ${BENCH_TOKEN}" }
+
+    error[invalid-data]: row 1: field `tokens` is not JSON: EOF while parsing a list at line 1 column 5
+     --> impossible.toml:9:20
+      |
+    9 | json = { tokens = "{{data.tokens | json}}", prompt = "{{data.prompt}}" }
+      |                    ^^^^^^^^^^^^^^^^^^^^^^ not in `rows.csv`
+      |
+      = help: leave out `| json` to send the field as text
+
+    error[invalid-value]: an expectation can use `{{data.FIELD}}` only: other placeholders have no value to be compared with
+      --> impossible.toml:10:21
+       |
+    10 | expect = { json = { "/id" = "{{uuid}}" } }
+       |                     ^^^^^
+
+    error[impossible-promise]: `response.p99.9 < 100ms` can never pass: it takes at least 2995 requests, and the phase plans 100
+      --> impossible.toml:16:10
+       |
+    16 | gates = ["response.p99.9 < 100ms", "error_rate < 1%", "gpu.utilization > 70%"]
+       |          ^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: set count = 29950 or more in phase `few`
+
+    error[impossible-promise]: `error_rate < 1%` can never pass: it takes at least 299 requests, and the phase plans 100
+      --> impossible.toml:16:36
+       |
+    16 | gates = ["response.p99.9 < 100ms", "error_rate < 1%", "gpu.utilization > 70%"]
+       |                                    ^^^^^^^^^^^^^^^^^
+       |
+       = help: set count = 2990 or more in phase `few`
+
+    error[impossible-promise]: `gpu.utilization` cannot be judged: GPU telemetry is off
+      --> impossible.toml:16:55
+       |
+    16 | gates = ["response.p99.9 < 100ms", "error_rate < 1%", "gpu.utilization > 70%"]
+       |                                                       ^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: set gpu = "auto" in [telemetry], or remove the gate
+
+    error[impossible-promise]: `response.p99 < 100ms` cannot be judged in 1 s
+      --> impossible.toml:22:10
+       |
+    22 | gates = ["response.p99 < 100ms"]
+       |          ^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: measure for at least 2 s: in less, nothing shows how requests hang together
+
+    7 errors in `impossible.toml`
+    "#);
+}
+
+#[test]
+fn a_credential_in_a_url_is_refused_without_repeating_it() {
+    let text = "name = \"x\"\n[target]\nurl = \"${BENCH_URL}\"\n[request.x]\npath = \"/\"\n\
+                [[phase]]\nname = \"p\"\nconcurrency = 1\nduration = \"5s\"\n";
+    let url = "http://user:hunter22@127.0.0.1".to_owned();
+    let outside = Outside(BTreeMap::from([("BENCH_URL".to_owned(), url)]));
+    let (source, plan) = compile_text(root(), "x.toml", text.to_owned(), &outside);
+    let shown = draw(&source, &plan.unwrap_err(), false);
+    assert!(
+        shown.contains("credentials do not belong into the URL"),
+        "{shown}"
+    );
+    assert!(!shown.contains("hunter22"), "{shown}");
+}
+
+#[test]
+fn what_comes_from_outside_is_used_and_never_shown() {
+    let text = r#"
+name = "secrets"
+[target]
+url = "http://127.0.0.1:1"
+headers = { authorization = "Bearer ${TOKEN}", x-api-key = "literal-key-123" }
+[request.x]
+path = "/x?key=${TOKEN}"
+[[phase]]
+name = "p"
+concurrency = 1
+duration = "5s"
+"#;
+    let outside = Outside(BTreeMap::from([(
+        "TOKEN".to_owned(),
+        "t0p-s3cret".to_owned(),
+    )]));
+    let (_, plan) = compile_text(root(), "x.toml", text.to_owned(), &outside);
+    let plan = plan.unwrap();
+    assert_eq!(plan.requests[0].info().path, "/x?key=${TOKEN}");
+    assert!(
+        !plan.scenario.text.contains("literal-key-123"),
+        "{}",
+        plan.scenario.text
+    );
+    assert!(plan.scenario.text.contains("Bearer ${TOKEN}"));
+    assert!(plan.secrets.contains(&"t0p-s3cret".to_owned()));
+    assert!(plan.secrets.contains(&"literal-key-123".to_owned()));
+}
+
+#[test]
+fn a_literal_credential_is_a_warning() {
+    let text = "name = \"x\"\n[target]\nurl = \"http://h\"\nheaders = { Authorization = \"Bearer abc\" }\n\
+                [request.x]\npath = \"/\"\n[[phase]]\nname = \"p\"\nconcurrency = 1\nduration = \"5s\"\n";
+    let source = SourceText::new("x.toml", text);
+    let (_, found) = scenario::parse(&source, &Outside::default());
+    assert!(!found.has_errors());
+    let text = draw(&source, &found, false);
+    assert!(
+        text.contains("warning[literal-secret]: `Authorization` is written into the scenario"),
+        "{text}"
+    );
+}
+
+#[test]
+fn small_faults_have_clear_words() {
+    for (line, message) in [
+        ("weight = 0", "`weight` is a whole number from 1 to 1000000"),
+        ("weight = \"2\"", "`weight` is a whole number"),
+        ("weight = 1.5", "`weight` is a whole number"),
+        ("headers = { x = 1 }", "`x` is a string"),
+        ("headers = \"x\"", "`headers` is a table"),
+        ("method = \"get\"", "`get` is not an HTTP method"),
+        ("expect = { status = 99 }", "`status` is an HTTP status"),
+        (
+            "expect = { status = [200, \"x\"] }",
+            "`status` is an HTTP status",
+        ),
+        ("expect = { body = 1 }", "`body` is a string"),
+        ("data = { order = \"random\" }", "data needs `file`"),
+        (
+            "data = { file = \"x.jsonl\", order = \"up\" }",
+            "`order` is \"sequential\" or \"random\"",
+        ),
+        ("json = { a = nan }", "JSON cannot hold this number"),
+        (
+            "json = { a = \"{{data.x}}\" }",
+            "`{{data.x}}` needs a data file",
+        ),
+        ("body = \"{{data.x\"", "`{{` is not closed"),
+        ("body = \"${A B}\"", "this `${…}` cannot be read"),
+        ("body = \"${file:none}\"", "cannot read `none`"),
+    ] {
+        let faults = faults_with(line);
+        assert!(faults.contains(message), "{line}: {faults}");
+    }
+    assert_eq!(faults_with("weight = 5"), "");
+}

@@ -1,0 +1,401 @@
+//! Verdicts on made-up records whose truth is known.
+
+use crate::support::records::{Second, Story, answers, quantile_ms};
+use bench::record::{Doubt, Outcome, RunRecord};
+use bench::verdict::{GateResult, Judgement, Verdict, gates_of, judge};
+
+fn judged(record: &RunRecord) -> Judgement {
+    judge(record, &gates_of(record).unwrap())
+}
+
+fn only_gate(story: Story) -> GateResult {
+    let judgement = judged(&story.record());
+    assert_eq!(judgement.gates.len(), 1);
+    judgement.gates.into_iter().next().unwrap()
+}
+
+/// A phase with one gate and these seconds.
+fn with(gate: &str, seconds: &[Second]) -> Story {
+    Story::new().phase("p", &[gate], seconds)
+}
+
+/// A minute of 100 answers a second, `slow` of each hundred of them slow.
+fn minute(slow: usize) -> Vec<Second> {
+    vec![answers(100 - slow, 20.0).and(slow, 150.0); 60]
+}
+
+#[test]
+fn a_percentile_is_judged_by_the_share_of_slow_requests() {
+    let gate = "response.p95 < 100ms";
+    let pass = only_gate(with(gate, &minute(2)));
+    assert_eq!(pass.verdict, Verdict::Pass, "{}", pass.reason);
+    let share = pass.share.unwrap();
+    assert_eq!((share.over_at_most, share.total), (120, 6000));
+    assert!(share.upper < 0.05 && share.lower < 0.02);
+    assert!((pass.observed.unwrap() - 0.020).abs() < 0.0001);
+
+    let fail = only_gate(with(gate, &minute(9)));
+    assert_eq!(fail.verdict, Verdict::Fail, "{}", fail.reason);
+    assert!((fail.observed.unwrap() - 0.150).abs() < 0.0002);
+
+    let unclear = only_gate(with(gate, &minute(5)));
+    assert_eq!(unclear.verdict, Verdict::Inconclusive);
+    assert!(
+        unclear.reason.contains("more of the same would not decide"),
+        "{}",
+        unclear.reason
+    );
+}
+
+#[test]
+fn inconclusive_says_what_it_would_take() {
+    // 0.5 % over a limit of 1 %, too few to be sure.
+    let seconds = vec![answers(100, 20.0); 4]
+        .into_iter()
+        .chain(vec![answers(99, 20.0).and(1, 150.0); 4])
+        .collect::<Vec<_>>();
+    let result = only_gate(with("response.p99 < 100ms", &seconds));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.reason.contains("more requests"), "{}", result.reason);
+    assert!(result.reason.contains("would decide"), "{}", result.reason);
+    // With ten times as much of the same it is decided.
+    let more: Vec<Second> = seconds.iter().cycle().take(80).cloned().collect();
+    assert_eq!(
+        only_gate(with("response.p99 < 100ms", &more)).verdict,
+        Verdict::Pass
+    );
+}
+
+#[test]
+fn the_interval_of_a_percentile_agrees_with_the_verdict() {
+    // Latencies from 50 to 149 ms evenly in every second: p95 is 144 ms.
+    let even = Second {
+        ok_ms: (0..100).map(|step| 50.5 + f64::from(step)).collect(),
+        ..Second::default()
+    };
+    for limit_ms in (130..160).step_by(2) {
+        let gate = format!("response.p95 < {limit_ms}ms");
+        let result = only_gate(with(&gate, &vec![even.clone(); 60]));
+        let (lower, upper) = (result.lower.unwrap(), result.upper.unwrap());
+        let limit = f64::from(limit_ms) / 1000.0;
+        let expected = if upper < limit {
+            Verdict::Pass
+        } else if lower > limit {
+            Verdict::Fail
+        } else {
+            Verdict::Inconclusive
+        };
+        assert_eq!(result.verdict, expected, "{gate}: {lower} to {upper}");
+        assert!(lower <= result.observed.unwrap() && result.observed.unwrap() <= upper);
+    }
+}
+
+#[test]
+fn a_burst_is_one_event_and_proves_little() {
+    // 2 % of the requests are slow, but all of them in one second: a stall, not a share.
+    let mut seconds = vec![answers(100, 20.0); 50];
+    seconds[20] = answers(100, 150.0);
+    let result = only_gate(with("response.p99 < 100ms", &seconds));
+    assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+    assert!(result.share.unwrap().design_effect > 30.0);
+    // The same share evenly spread is a service that is too slow.
+    let even: Vec<Second> = (0..50).map(|_| answers(98, 20.0).and(2, 150.0)).collect();
+    assert_eq!(
+        only_gate(with("response.p99 < 100ms", &even)).verdict,
+        Verdict::Fail
+    );
+}
+
+#[test]
+fn what_failed_or_timed_out_is_slower_than_any_limit() {
+    for outcome in [
+        Outcome::BadStatus,
+        Outcome::Timeout,
+        Outcome::Reset,
+        Outcome::Shed,
+    ] {
+        let seconds = vec![answers(95, 20.0).and_other(5, outcome); 60];
+        let result = only_gate(with("response.p99 < 1s", &seconds));
+        assert_eq!(result.verdict, Verdict::Fail, "{}", outcome.as_str());
+        // The 99th percentile lies among requests without a latency.
+        assert_eq!(result.observed, None);
+    }
+    let all_failed = vec![answers(0, 0.0).and_other(100, Outcome::BadStatus); 60];
+    for gate in ["response.p50 < 10s", "error_rate < 99%", "throughput > 1/s"] {
+        assert_eq!(
+            only_gate(with(gate, &all_failed)).verdict,
+            Verdict::Fail,
+            "{gate}"
+        );
+    }
+}
+
+#[test]
+fn a_fast_error_never_improves_a_percentile() {
+    let slow = |errors: usize| {
+        let seconds = vec![
+            answers(97 - errors, 20.0)
+                .and(3, 150.0)
+                .and_other(errors, Outcome::BadStatus);
+            60
+        ];
+        only_gate(with("response.p95 < 100ms", &seconds))
+            .share
+            .unwrap()
+            .over_at_least
+    };
+    assert!(slow(10) > slow(0));
+}
+
+#[test]
+fn no_data_is_never_a_pass() {
+    for gate in [
+        "response.p99 < 100ms",
+        "service.p50 < 1s",
+        "ttfb.p99 < 1s",
+        "error_rate < 99%",
+        "throughput > 1/s",
+        "gpu.utilization > 1%",
+        "host.memory < 99%",
+        "target.memory < 1TiB",
+    ] {
+        let result = only_gate(with(gate, &vec![Second::default(); 60]));
+        assert_ne!(result.verdict, Verdict::Pass, "{gate}");
+        let never_ran = judged(&Story::new().unbegun("p", &[gate]).record());
+        assert_eq!(never_ran.gates[0].verdict, Verdict::Inconclusive, "{gate}");
+        assert_eq!(never_ran.verdict, Verdict::Inconclusive);
+    }
+}
+
+#[test]
+fn within_one_second_nothing_can_be_judged() {
+    let result = only_gate(with("response.p99 < 100ms", &[answers(100_000, 1.0)]));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.reason.contains("hang together"), "{}", result.reason);
+}
+
+#[test]
+fn error_rate_and_throughput_have_intervals() {
+    let seconds: Vec<Second> = (0..60)
+        .map(|second| answers(200 + second % 7, 20.0).and_other(second % 2, Outcome::FailedCheck))
+        .collect();
+    let errors = only_gate(with("error_rate < 1%", &seconds));
+    assert_eq!(errors.verdict, Verdict::Pass, "{}", errors.reason);
+    assert!((errors.observed.unwrap() - 30.0 / 12_204.0).abs() < 1e-9);
+    let rate = only_gate(with("throughput > 195/s", &seconds));
+    assert_eq!(rate.verdict, Verdict::Pass, "{}", rate.reason);
+    assert!((rate.observed.unwrap() - 12_174.0 / 60.0).abs() < 1e-9);
+    assert!(rate.lower.unwrap() < 202.9 && rate.upper.unwrap() > 203.0);
+    assert_eq!(
+        only_gate(with("throughput > 208/s", &seconds)).verdict,
+        Verdict::Fail
+    );
+    let short = only_gate(with("throughput > 1/s", &seconds[..4]));
+    assert_eq!(short.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn a_busy_generator_makes_everything_about_requests_inconclusive() {
+    let busy: Vec<Second> = minute(9)
+        .into_iter()
+        .map(|second| Second {
+            busy: 0.96,
+            ..second
+        })
+        .collect();
+    for gate in [
+        "response.p95 < 100ms",
+        "error_rate < 1%",
+        "throughput > 10/s",
+    ] {
+        let result = only_gate(with(gate, &busy));
+        assert_eq!(result.verdict, Verdict::Inconclusive, "{gate}");
+        assert!(
+            result.reason.contains("the generator was the bottleneck"),
+            "{}",
+            result.reason
+        );
+    }
+    // What is sampled does not depend on it, and other phases are not touched.
+    let story = with("gpu.utilization > 70%", &busy)
+        .phase("calm", &["response.p95 < 100ms"], &minute(0))
+        .series("gpu.utilization", &[&|_| Some(0.9)]);
+    let judgement = judged(&story.record());
+    assert!(
+        judgement
+            .gates
+            .iter()
+            .all(|gate| gate.verdict == Verdict::Pass),
+        "{judgement:?}"
+    );
+}
+
+#[test]
+fn gpus_are_judged_one_by_one() {
+    let gate = "gpu.utilization > 70%";
+    let story = || with(gate, &minute(0));
+    let pass = only_gate(story().series(
+        "gpu.utilization",
+        &[&|n| Some(if n % 10 < 9 { 1.0 } else { 0.0 })],
+    ));
+    assert_eq!(pass.verdict, Verdict::Pass, "{}", pass.reason);
+    assert!((pass.observed.unwrap() - 0.9).abs() < 0.001);
+
+    // The mean over both would be 75 %.
+    let idle = only_gate(story().series("gpu.utilization", &[&|_| Some(1.0), &|_| Some(0.5)]));
+    assert_eq!(idle.verdict, Verdict::Fail);
+    assert!(idle.reason.contains("on GPU 1"), "{}", idle.reason);
+
+    let unclear = only_gate(story().series(
+        "gpu.utilization",
+        &[&|n| Some(if n / 100 % 2 == 0 { 1.0 } else { 0.42 })],
+    ));
+    assert_eq!(unclear.verdict, Verdict::Inconclusive, "{}", unclear.reason);
+}
+
+#[test]
+fn a_gap_in_telemetry_is_not_a_value() {
+    let gate = "gpu.utilization > 70%";
+    let gap = |from: u64, to: u64| {
+        let value = move |n: u64| (!(from..to).contains(&n)).then_some(0.95);
+        only_gate(with(gate, &minute(0)).series("gpu.utilization", &[&value]))
+    };
+    // Half a second, three seconds, a tenth of the window in small pieces of its own.
+    assert_eq!(gap(100, 105).verdict, Verdict::Pass);
+    let long = gap(100, 135);
+    assert_eq!(long.verdict, Verdict::Inconclusive);
+    assert!(long.reason.contains("telemetry gap"), "{}", long.reason);
+    let never = gap(0, 10_000);
+    assert_eq!(never.verdict, Verdict::Inconclusive);
+    let sparse = |n: u64| (n % 20 < 5).then_some(0.95);
+    let sparse = only_gate(with(gate, &minute(0)).series("gpu.utilization", &[&sparse]));
+    assert_eq!(sparse.verdict, Verdict::Inconclusive, "{}", sparse.reason);
+}
+
+#[test]
+fn an_absent_source_gives_its_reason() {
+    let reason = "no NVIDIA driver on this host";
+    let result = only_gate(with("gpu.utilization > 70%", &minute(0)).absent("gpu", reason));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert_eq!(result.reason, reason);
+}
+
+#[test]
+fn extremes_are_judged_as_they_were_seen() {
+    let memory = |peak: f64| {
+        let value = move |n: u64| Some(if n == 300 { peak } else { 1.0e9 });
+        only_gate(with("target.memory < 2GB", &minute(0)).series("target.memory", &[&value]))
+            .verdict
+    };
+    assert_eq!(memory(1.9e9), Verdict::Pass);
+    assert_eq!(memory(2.1e9), Verdict::Fail);
+    let disk = only_gate(
+        with("host.disk.free > 10%", &minute(0))
+            .series("host.disk.free", &[&|n| Some(0.5 - n as f64 / 1000.0)]),
+    );
+    assert_eq!(disk.verdict, Verdict::Fail);
+    assert!(disk.observed.unwrap() < 0.0, "{disk:?}");
+}
+
+#[test]
+fn a_gate_on_the_run_takes_all_phases_together() {
+    let story = Story::new()
+        .phase("good", &["error_rate < 1%"], &vec![answers(100, 20.0); 60])
+        .phase(
+            "bad",
+            &[],
+            &vec![answers(97, 20.0).and_other(3, Outcome::BadStatus); 60],
+        )
+        .run_gates(&["error_rate < 1%", "error_rate < 5%"]);
+    let judgement = judged(&story.record());
+    let verdicts: Vec<Verdict> = judgement.gates.iter().map(|gate| gate.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail, Verdict::Pass]);
+    assert_eq!(judgement.gates[1].samples, 12_000);
+}
+
+#[test]
+fn the_run_fails_before_it_is_inconclusive_before_it_passes() {
+    let verdict_of = |gates: &[&str]| {
+        let story = Story::new()
+            .phase("p", gates, &minute(2))
+            .absent("gpu", "no GPU");
+        judged(&story.record()).verdict
+    };
+    let (pass, fail, unclear) = (
+        "error_rate < 1%",
+        "response.p99 < 100ms",
+        "gpu.utilization > 70%",
+    );
+    assert_eq!(verdict_of(&[pass]), Verdict::Pass);
+    assert_eq!(verdict_of(&[pass, unclear]), Verdict::Inconclusive);
+    assert_eq!(verdict_of(&[pass, unclear, fail]), Verdict::Fail);
+    assert_eq!(verdict_of(&[]), Verdict::Inconclusive);
+}
+
+#[test]
+fn an_incomplete_run_cannot_pass_and_can_fail() {
+    let pass = || with("error_rate < 1%", &minute(0));
+    assert_eq!(judged(&pass().record()).verdict, Verdict::Pass);
+    for doubt in [
+        Doubt::Interrupted { at_ns: 1 },
+        Doubt::JournalFailed {
+            at_ns: 1,
+            reason: "disk full".to_owned(),
+        },
+    ] {
+        assert_eq!(
+            judged(&pass().doubt(doubt).record()).verdict,
+            Verdict::Inconclusive
+        );
+    }
+    assert_eq!(
+        judged(&pass().cut_off().record()).verdict,
+        Verdict::Inconclusive
+    );
+    let fail = with(
+        "error_rate < 1%",
+        &vec![answers(50, 20.0).and_other(50, Outcome::BadStatus); 60],
+    );
+    let cut = judged(&fail.doubt(Doubt::Interrupted { at_ns: 1 }).record());
+    assert_eq!(cut.verdict, Verdict::Fail);
+    // A clock that was set changes nothing.
+    let set = pass().doubt(Doubt::ClockStep {
+        at_ns: 1,
+        by_ms: 9000,
+    });
+    assert_eq!(judged(&set.record()).verdict, Verdict::Pass);
+}
+
+#[test]
+fn the_headline_says_it_all_in_one_line() {
+    let gates = [
+        "response.p95 < 100ms",
+        "error_rate < 1%",
+        "gpu.utilization > 70%",
+    ];
+    let reason = "no NVIDIA driver on this host: libnvidia-ml.so.1 was not found";
+    let story = |slow| {
+        Story::new()
+            .phase("c1000", &gates, &minute(slow))
+            .absent("gpu", reason)
+    };
+    let headline = |slow| judged(&story(slow).record()).headline;
+    insta::assert_snapshot!(headline(1), @"INCONCLUSIVE: 2 of 3 gates pass; `gpu.utilization > 70%` (c1000) cannot be judged: no NVIDIA driver on this host: libnvidia-ml.so.1 was not found");
+    insta::assert_snapshot!(headline(9), @"FAIL: 1 of 3 gates pass; `response.p95 < 100ms` (c1000) failed: at least 8.36 % of requests are over 100 ms (95 % bound), and only 5 % may be");
+    let all_good = Story::new().phase("p", &gates[..2], &minute(1));
+    insta::assert_snapshot!(judged(&all_good.record()).headline, @"PASS: 2 of 2 gates pass");
+    let refused = Story::new()
+        .unbegun("p", &gates[..2])
+        .doubt(Doubt::Preflight {
+            reason: "the target refused the connection".to_owned(),
+        });
+    insta::assert_snapshot!(judged(&refused.record()).headline, @"INCONCLUSIVE: 0 of 2 gates pass; no load was sent: the target refused the connection");
+}
+
+#[test]
+fn the_summary_and_the_gate_show_the_same_percentile() {
+    let record = with("response.p95 < 100ms", &minute(9)).record();
+    let gate = &judged(&record).gates[0];
+    let summary = quantile_ms(&record.phases[0].total.response, 0.95);
+    assert!((gate.observed.unwrap() * 1000.0 - summary).abs() < 1e-9);
+}
