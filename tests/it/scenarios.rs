@@ -76,8 +76,12 @@ fn every_shipped_scenario_compiles_as_it_is() {
         .join("scenarios")
         .read_dir()
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".toml"))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
     assert_eq!(names, ["prod.toml", "quickstart.toml", "soak.toml"]);

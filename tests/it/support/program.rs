@@ -116,8 +116,10 @@ impl Bench {
     /// A file of the only run.
     pub(crate) fn read(&self, name: &str) -> String {
         let path = self.only_run().join(name);
-        String::from_utf8(std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")))
-            .unwrap()
+        String::from_utf8(
+            std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
+        )
+        .unwrap()
     }
 
     pub(crate) fn run_json(&self) -> serde_json::Value {

@@ -52,11 +52,11 @@ impl Second {
                 intended_ns: 0,
                 sent_ns: Some(0),
                 first_byte_ns: Some(0),
-                end_ns: (ms * 1e6) as u64,
+                end_ns: nanoseconds(ms / 1e3),
                 outcome,
             });
         }
-        interval.counts.busiest_ns = (self.busy * 1e9) as u64;
+        interval.counts.busiest_ns = nanoseconds(self.busy);
         interval
     }
 }
@@ -224,4 +224,8 @@ impl Story {
 pub(crate) fn quantile_ms(latencies: &Latencies, quantile: f64) -> f64 {
     use bench::record::Distribution as _;
     latencies.quantile_ns(quantile).unwrap() as f64 / 1e6
+}
+
+fn nanoseconds(seconds: f64) -> u64 {
+    u64::try_from(std::time::Duration::from_secs_f64(seconds).as_nanos()).unwrap()
 }
