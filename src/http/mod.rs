@@ -1,5 +1,6 @@
 //! The target over HTTP: connections, requests, and what went wrong with them.
 
+mod answer;
 mod connect;
 mod failure;
 mod slot;

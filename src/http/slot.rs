@@ -3,6 +3,7 @@
 //! The connection is driven by the task that sends the request: no channel, no second task.
 
 use super::HttpTarget;
+use super::answer::{Answer, Arrival};
 use super::connect::Connect;
 use super::failure;
 use super::stamped::{Stamped, Stamps};
@@ -22,11 +23,6 @@ use std::rc::Rc;
 use std::task::Poll;
 use tokio::time::{Instant, timeout_at};
 
-/// A body that a check looks into is kept up to this size.
-const LARGEST_CHECKED_BODY: usize = 4 * 1024 * 1024;
-/// Of a body that nobody looks into, so much is kept for error reports.
-const EXCERPT: usize = 1024;
-
 type Driver<S> = http1::Connection<TokioIo<Stamped<S>>, Full<Bytes>>;
 
 /// An open connection.
@@ -42,7 +38,7 @@ struct Open<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> {
 pub struct HttpSlot<C: Connect> {
     target: HttpTarget<C>,
     open: Option<Open<C::Stream>>,
-    body: Vec<u8>,
+    answer: Answer,
 }
 
 impl<C: Connect> HttpSlot<C> {
@@ -50,7 +46,7 @@ impl<C: Connect> HttpSlot<C> {
         Self {
             target,
             open: None,
-            body: Vec::new(),
+            answer: Answer::default(),
         }
     }
 }
@@ -74,10 +70,14 @@ impl<C: Connect> Slot for HttpSlot<C> {
             number: call.number,
             random: call.random,
         });
-        self.body.clear();
+        self.answer.reset();
         let mut progress = Progress::default();
         let ended = timeout_at(call.deadline, self.attempt(plan, rendered, &mut progress)).await;
-        let end = Instant::now();
+        let completed = match &ended {
+            Ok(Ok(())) => self.answer.last(),
+            _ => None,
+        };
+        let end = completed.map_or_else(Instant::now, |at| at.read);
         let ended = ended.unwrap_or_else(|_| {
             // What may still come belongs to no request any more.
             self.open = None;
@@ -85,7 +85,10 @@ impl<C: Connect> Slot for HttpSlot<C> {
         });
         let (outcome, failure) = match ended {
             Ok(()) => (Outcome::Ok, None),
-            Err(fault) => (fault.outcome, Some(shared.failure(fault, &self.body))),
+            Err(fault) => (
+                fault.outcome,
+                Some(shared.failure(fault, self.answer.body())),
+            ),
         };
         let stamps = progress.stamps.as_deref();
         Exchange {
@@ -199,23 +202,15 @@ impl<C: Connect> HttpSlot<C> {
     ) -> Ended {
         let open = self.open.as_mut().expect("a response came over it");
         let (head, mut incoming) = response.into_parts();
-        let status = head.status.as_u16();
-        let looked_into = plan.needs_body() && plan.status_is_right(status);
-        let keep = if looked_into {
-            LARGEST_CHECKED_BODY
-        } else {
-            EXCERPT
-        };
-        let mut length = 0;
+        self.answer
+            .begin(plan, head.status.as_u16(), &head.headers, Arrival::now());
         while !incoming.is_end_stream() {
             let frame = drive(&mut open.driver, &mut open.over, incoming.frame()).await;
             match frame {
                 None => break,
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
-                        length += data.len();
-                        let room = keep.saturating_sub(self.body.len());
-                        self.body.extend_from_slice(&data[..data.len().min(room)]);
+                        self.answer.chunk(data, Arrival::now());
                     }
                 }
                 Some(Err(error)) => {
@@ -231,14 +226,7 @@ impl<C: Connect> HttpSlot<C> {
         if closes || open.over {
             self.open = None;
         }
-        if looked_into && length > self.body.len() {
-            return Err(Fault {
-                outcome: Outcome::FailedCheck,
-                cause: Cause::BodyTooLarge,
-                detail: format!("the body has {length} bytes"),
-            });
-        }
-        plan.judge(status, &self.body, row)
+        self.answer.end(plan, row)
     }
 }
 
