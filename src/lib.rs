@@ -19,6 +19,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod stats;
 pub mod store;
+pub mod stream;
 pub mod telemetry;
 pub mod units;
 pub mod verdict;

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("gate", 1),
     ("schedule", 1),
     ("stats", 1),
+    ("stream", 1),
     ("units", 0),
     ("diag", 0),
 ];
@@ -31,7 +32,8 @@ const PORTS: &str = "engine::ports";
 
 /// Modules that touch no file, socket, clock, environment or thread.
 const PURE: &[&str] = &[
-    "units", "diag", "stats", "schedule", "gate", "scenario", "record", "plan", "verdict", "report",
+    "units", "diag", "stats", "stream", "schedule", "gate", "scenario", "record", "plan",
+    "verdict", "report",
 ];
 
 /// What would make a pure module impure.

@@ -1,0 +1,229 @@
+//! Reads one streamed answer from its first to its last byte.
+
+use super::find::Found;
+use super::ndjson::NdjsonParser;
+use super::shape::Shape;
+use super::sse::SseParser;
+
+/// How the events of a stream are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Server-sent events.
+    Sse,
+    /// One JSON value a line.
+    Ndjson,
+}
+
+/// What must have come for a stream to be complete, beside the end of the answer itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// The reason why the answer is over.
+    pub finish: bool,
+    /// The mark that nothing more follows.
+    pub done: bool,
+}
+
+/// What is wrong with a stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// An event is not JSON, though the shape looks into it.
+    #[error("an event of the stream is not JSON: {0}")]
+    NotJson(String),
+    /// An event says that something went wrong.
+    #[error("the stream reports an error: {0}")]
+    Reported(String),
+    /// A line or an event is longer than 4 MiB.
+    #[error("an event of the stream is longer than 4 MiB")]
+    TooLong,
+    /// The answer ended before what should have come.
+    #[error("the stream ended without {0}")]
+    CutOff(&'static str),
+}
+
+/// Reads one stream after the other; its memory is kept between them.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    sse: SseParser,
+    ndjson: NdjsonParser,
+    found: Vec<Found>,
+    state: State,
+}
+
+/// What has come of one stream.
+#[derive(Clone, Debug, Default)]
+struct State {
+    events: u64,
+    tokens: Option<u64>,
+    finish: Option<String>,
+    done: bool,
+    trouble: Option<Trouble>,
+}
+
+impl Reader {
+    /// A new stream begins.
+    pub fn reset(&mut self) {
+        self.sse.reset();
+        self.ndjson.reset();
+        self.state = State::default();
+    }
+
+    /// Reads the next piece of a stream, and returns how many events with tokens it completed.
+    pub fn feed(&mut self, format: Format, shape: &Shape, bytes: &[u8]) -> u64 {
+        let Self {
+            sse,
+            ndjson,
+            found,
+            state,
+        } = self;
+        let before = state.events;
+        let read = match format {
+            Format::Sse => sse.feed(bytes, |event| state.event(shape, found, event.data)),
+            Format::Ndjson => ndjson.feed(bytes, |line| state.event(shape, found, line)),
+        };
+        if read.is_err() {
+            state.trouble.get_or_insert(Trouble::TooLong);
+        }
+        state.events - before
+    }
+
+    /// The answer is over: what its last line, where no break ended it, adds.
+    pub fn finish(&mut self, format: Format, shape: &Shape) -> u64 {
+        let Self {
+            ndjson,
+            found,
+            state,
+            ..
+        } = self;
+        let before = state.events;
+        if format == Format::Ndjson {
+            ndjson.finish(|line| state.event(shape, found, line));
+        }
+        state.events - before
+    }
+
+    /// Whether the stream is complete and without trouble.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn judge(&self, ending: Ending) -> Result<(), Trouble> {
+        if let Some(trouble) = &self.state.trouble {
+            return Err(trouble.clone());
+        }
+        if ending.finish && self.state.finish.is_none() {
+            return Err(Trouble::CutOff("a reason of its end"));
+        }
+        if ending.done && !self.state.done {
+            return Err(Trouble::CutOff("the mark of its end"));
+        }
+        Ok(())
+    }
+
+    /// The events with tokens so far.
+    pub fn events(&self) -> u64 {
+        self.state.events
+    }
+
+    /// The tokens of the answer, as the server counted them.
+    pub fn tokens(&self) -> Option<u64> {
+        self.state.tokens
+    }
+
+    /// Why the answer is over, as the server said.
+    pub fn finish_reason(&self) -> Option<&str> {
+        self.state.finish.as_deref()
+    }
+}
+
+impl State {
+    fn event(&mut self, shape: &Shape, found: &mut Vec<Found>, data: &[u8]) {
+        // What follows the mark of the end is not part of the answer.
+        if self.done {
+            return;
+        }
+        match shape.read(data, found) {
+            Err(error) => {
+                self.trouble.get_or_insert(Trouble::NotJson(error));
+            }
+            Ok(piece) => {
+                if piece.failed {
+                    let data = String::from_utf8_lossy(data).into_owned();
+                    self.trouble.get_or_insert(Trouble::Reported(data));
+                }
+                self.events += u64::from(piece.content);
+                self.tokens = piece.tokens.or(self.tokens);
+                self.finish = self.finish.take().or(piece.finish);
+                self.done = piece.done;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: Ending = Ending {
+        finish: true,
+        done: true,
+    };
+    const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+    const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+
+    fn read(text: &str) -> Reader {
+        let mut reader = Reader::default();
+        reader.feed(Format::Sse, &Shape::openai_chat(), text.as_bytes());
+        reader.finish(Format::Sse, &Shape::openai_chat());
+        reader
+    }
+
+    #[test]
+    fn a_complete_stream() {
+        let usage = "data: {\"choices\":[],\"usage\":{\"completion_tokens\":3}}\n\n";
+        let reader = read(&format!(
+            "{TOKEN}{TOKEN}{STOP}{usage}data: [DONE]\n\n{TOKEN}"
+        ));
+        assert_eq!(reader.judge(BOTH), Ok(()));
+        assert_eq!((reader.events(), reader.tokens()), (2, Some(3)));
+        assert_eq!(reader.finish_reason(), Some("stop"));
+    }
+
+    #[test]
+    fn each_trouble_is_told_apart() {
+        let of = |text: &str| read(text).judge(BOTH).unwrap_err();
+        assert_eq!(of(TOKEN), Trouble::CutOff("a reason of its end"));
+        assert_eq!(
+            of(&format!("{TOKEN}{STOP}")),
+            Trouble::CutOff("the mark of its end")
+        );
+        // An event without its empty line never came.
+        assert_eq!(
+            of(&format!("{TOKEN}{STOP}data: [DONE]\n")),
+            Trouble::CutOff("the mark of its end")
+        );
+        assert!(matches!(of("data: oops\n\n"), Trouble::NotJson(_)));
+        let error = format!("{TOKEN}data: {{\"error\":{{\"code\":500}}}}\n\n{STOP}");
+        assert_eq!(
+            of(&error),
+            Trouble::Reported("{\"error\":{\"code\":500}}".to_owned())
+        );
+        assert_eq!(
+            of(&format!("data: {}", "x".repeat(5 << 20))),
+            Trouble::TooLong
+        );
+    }
+
+    #[test]
+    fn a_reader_is_used_again() {
+        let mut reader = read(&format!("{TOKEN}{STOP}data: [DONE]\n\ndata: half"));
+        reader.reset();
+        assert_eq!(
+            reader.feed(Format::Sse, &Shape::openai_chat(), TOKEN.as_bytes()),
+            1
+        );
+        assert_eq!(reader.finish_reason(), None);
+        assert_eq!(
+            reader.judge(BOTH),
+            Err(Trouble::CutOff("a reason of its end"))
+        );
+    }
+}
