@@ -1,4 +1,5 @@
-// A cross-hair that all charts on one axis share, with the values under it in their legends.
+// A cross-hair that all charts on one axis share, with the values under it in their legends, and a zoom
+// that all charts over time share.
 (function () {
   "use strict";
   const group = (text) => text.replace(/^(-?\d{5,})/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, "\u202f"));
@@ -46,17 +47,41 @@
     const values = figure.querySelector("script");
     const data = values ? JSON.parse(values.textContent) : { x: [0], y: [] };
     const plot = figure.querySelector(".plot");
-    const line = plot.appendChild(document.createElement("div"));
-    line.className = "cross";
-    line.hidden = true;
+    const overlay = (name) => {
+      const element = plot.appendChild(document.createElement("div"));
+      element.className = name;
+      element.hidden = true;
+      return element;
+    };
+    // Whoever has no mouse reaches the chart with the tabulator key.
+    plot.tabIndex = 0;
+    plot.setAttribute("role", "group");
+    plot.setAttribute("aria-label", figure.querySelector("h3, h4").textContent + ", with arrow keys for its values");
+    const extent = Number(figure.dataset.extent);
     charts.push({
-      plot, line, data,
-      along: figure.dataset.along, extent: Number(figure.dataset.extent), show: shown[figure.dataset.unit],
+      plot, data, extent,
+      line: overlay("cross"), chosen: overlay("chosen"),
+      along: figure.dataset.along, show: shown[figure.dataset.unit],
       outputs: [...figure.querySelectorAll(".legend output")],
       // Values farther away than twice the usual distance belong to another time.
-      reach: 2 * Number(figure.dataset.extent) / Math.max(1, data.x.length),
+      reach: 2 * extent / Math.max(1, data.x.length),
+      picture: plot.querySelector("svg svg"),
+      ticks: plot.querySelector(".ticks"),
+      whole: plot.querySelector(".ticks").innerHTML,
+      // Where things stand when nothing is enlarged, as shares of the width.
+      placed: [...plot.querySelectorAll(".placed > *")].map((element) => ({
+        element,
+        at: ["x", "x1", "x2", "width"].filter((name) => element.hasAttribute(name))
+          .map((name) => [name, parseFloat(element.getAttribute(name)) / 100]),
+      })),
     });
   }
+
+  // The part of the time axis that is shown.
+  const view = { from: 0, to: 1 };
+  const inside = (chart, part) => chart.along === "time" ? view.from + part * (view.to - view.from) : part;
+  const outside = (chart, part) => chart.along === "time" ? (part - view.from) / (view.to - view.from) : part;
+
   const nearest = (list, x) => {
     let low = 0, high = list.length - 1;
     while (high - low > 1) {
@@ -67,12 +92,14 @@
   };
   const point = (from, x) => {
     const axis = axes[from.along];
+    from.x = x;
     for (const chart of charts) {
       if (chart.along !== from.along) continue;
-      chart.line.hidden = false;
-      chart.line.style.left = 100 * axis.part(x, chart.extent) + "%";
+      const part = outside(chart, axis.part(x, chart.extent));
+      chart.line.hidden = part < 0 || part > 1;
+      chart.line.style.left = 100 * part + "%";
       chart.line.textContent = chart === from ? axis.words(x) : "";
-      chart.line.classList.toggle("left", axis.part(x, chart.extent) > 0.85);
+      chart.line.classList.toggle("left", part > 0.85);
       const index = nearest(chart.data.x, x);
       const near = chart.along === "share" || Math.abs(chart.data.x[index] - x) <= Math.max(chart.reach, 1);
       chart.outputs.forEach((output, series) => {
@@ -88,12 +115,119 @@
       for (const output of chart.outputs) output.textContent = "";
     }
   };
+
+  const SVG = "http://www.w3.org/2000/svg";
+  // Steps that people count in, in seconds; below them, tenths.
+  const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400];
+  const label = (chart) => {
+    const low = view.from * chart.extent, high = view.to * chart.extent;
+    const step = STEPS.find((step) => (high - low) / step <= 8) || STEPS[STEPS.length - 1];
+    const height = Number(chart.picture.getAttribute("height"));
+    chart.ticks.replaceChildren();
+    for (let at = Math.ceil(low / step) * step; at <= high; at += step) {
+      const place = 100 * (at - low) / (high - low) + "%";
+      const tick = chart.ticks.appendChild(document.createElementNS(SVG, "line"));
+      const text = chart.ticks.appendChild(document.createElementNS(SVG, "text"));
+      for (const [name, value] of [["class", "axis"], ["x1", place], ["x2", place], ["y1", height], ["y2", height + 4]]) tick.setAttribute(name, value);
+      for (const [name, value] of [["class", "column"], ["x", place], ["y", height + 16], ["text-anchor", "middle"]]) text.setAttribute(name, value);
+      text.textContent = step < 1 || high < 120 ? Number(at.toFixed(1)) + " s" : moment(at);
+    }
+  };
+  const bar = document.getElementById("zoom");
+  const enlarge = (from, to) => {
+    // Less than two seconds would show nothing but two points.
+    const extent = charts.length ? charts[0].extent : 1;
+    const width = Math.min(1, Math.max(to - from, 2 / extent, 1e-4));
+    view.from = Math.min(Math.max(0, from), 1 - width);
+    view.to = view.from + width;
+    const all = width === 1;
+    for (const chart of charts) {
+      if (chart.along !== "time") continue;
+      const height = chart.picture.getAttribute("height");
+      chart.picture.setAttribute("viewBox", 1000 * view.from + " 0 " + 1000 * width + " " + height);
+      for (const { element, at } of chart.placed) {
+        const places = Object.fromEntries(at);
+        let low = "x1" in places ? places.x1 : places.x, high = "x2" in places ? places.x2 : low + (places.width || 0);
+        low = (low - view.from) / width;
+        high = (high - view.from) / width;
+        if (element.matches("text.limit")) {
+          // The words stand at the end of their line, as far as that is seen.
+          element.style.display = element.previousElementSibling.style.display;
+          low = Math.min(1, low);
+        } else {
+          element.style.display = high < 0 || low > 1 ? "none" : "";
+        }
+        low = Math.max(0, low);
+        high = Math.min(1, high);
+        for (const [name] of at) element.setAttribute(name, 100 * (name === "x2" ? high : name === "width" ? Math.max(0, high - low) : low) + "%");
+      }
+      if (all) chart.ticks.innerHTML = chart.whole; else label(chart);
+      if (!all) bar.querySelector("output").textContent = moment(view.from * chart.extent) + " to " + moment(view.to * chart.extent);
+    }
+    bar.hidden = all;
+    leave("time");
+  };
+  const zoom = (factor, centre) => {
+    const width = (view.to - view.from) * factor;
+    enlarge(centre - width * (centre - view.from) / (view.to - view.from), centre + width * (view.to - centre) / (view.to - view.from));
+  };
+  const all = () => enlarge(0, 1);
+
   for (const chart of charts) {
-    chart.plot.addEventListener("pointermove", (event) => {
-      const box = chart.plot.getBoundingClientRect();
-      const part = (event.clientX - box.left) / box.width;
-      if (part >= 0 && part <= 1) point(chart, axes[chart.along].at(part, chart.extent));
+    const { plot, chosen } = chart;
+    const timed = chart.along === "time";
+    const share = (event) => {
+      const box = plot.getBoundingClientRect();
+      return (event.clientX - box.left) / box.width;
+    };
+    let begun = null;
+    plot.addEventListener("pointerdown", (event) => {
+      if (!timed || event.button !== 0) return;
+      begun = share(event);
+      plot.setPointerCapture(event.pointerId);
     });
-    chart.plot.addEventListener("pointerleave", () => leave(chart.along));
+    plot.addEventListener("pointermove", (event) => {
+      const part = share(event);
+      if (part >= 0 && part <= 1) point(chart, axes[chart.along].at(inside(chart, part), chart.extent));
+      if (begun === null) return;
+      const [low, high] = [begun, Math.min(1, Math.max(0, part))].sort((a, b) => a - b);
+      chosen.hidden = high - low < 0.01;
+      chosen.style.left = 100 * low + "%";
+      chosen.style.width = 100 * (high - low) + "%";
+    });
+    plot.addEventListener("pointerup", (event) => {
+      if (begun === null) return;
+      const [low, high] = [begun, Math.min(1, Math.max(0, share(event)))].sort((a, b) => a - b);
+      begun = null;
+      chosen.hidden = true;
+      if (high - low >= 0.01) enlarge(inside(chart, low), inside(chart, high));
+    });
+    plot.addEventListener("pointercancel", () => { begun = null; chosen.hidden = true; });
+    plot.addEventListener("pointerleave", () => leave(chart.along));
+    plot.addEventListener("blur", () => leave(chart.along));
+    plot.addEventListener("dblclick", () => { if (timed) all(); });
+    plot.addEventListener("keydown", (event) => {
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      const axis = axes[chart.along];
+      const here = chart.x === undefined ? 0.5 : outside(chart, axis.part(chart.x, chart.extent));
+      const move = (part) => point(chart, axis.at(inside(chart, Math.min(1, Math.max(0, part))), chart.extent));
+      const keys = {
+        ArrowLeft: () => move(here - 0.01), ArrowRight: () => move(here + 0.01), Home: () => move(0), End: () => move(1),
+        "+": () => timed && zoom(0.5, inside(chart, here)), "-": () => timed && zoom(2, inside(chart, here)),
+        Escape: () => timed && all(),
+      };
+      if (!(event.key in keys)) return;
+      event.preventDefault();
+      keys[event.key]();
+    });
   }
+  const pan = (step) => () => {
+    const width = view.to - view.from;
+    enlarge(Math.min(1 - width, view.from + step * width), Math.min(1 - width, view.from + step * width) + width);
+  };
+  const actions = { earlier: pan(-0.5), later: pan(0.5), all };
+  for (const button of bar.querySelectorAll("button")) button.addEventListener("click", actions[button.value]);
+  // On paper there is nothing to press: the whole run is printed.
+  window.addEventListener("beforeprint", all);
+  for (const hint of document.querySelectorAll(".hands")) hint.hidden = false;
 })();

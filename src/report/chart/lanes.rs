@@ -132,7 +132,28 @@ fn title(metric: &str) -> String {
     LANES
         .iter()
         .find(|(known, _)| metric == *known)
-        .map_or_else(|| metric.to_owned(), |(_, title)| (*title).to_owned())
+        .map_or_else(|| spelled_out(metric), |(_, title)| (*title).to_owned())
+}
+
+/// A heading for a metric that has none of its own: `host.cpu.steal` becomes `Host CPU steal`.
+fn spelled_out(metric: &str) -> String {
+    let words: Vec<String> = metric
+        .split(['.', '_'])
+        .enumerate()
+        .map(|(index, word)| match word {
+            "cpu" | "gpu" | "sm" | "pcie" | "io" => word.to_uppercase(),
+            "nvlink" => "NVLink".to_owned(),
+            _ if index == 0 => {
+                let mut letters = word.chars();
+                letters
+                    .next()
+                    .map(|first| first.to_uppercase().chain(letters).collect())
+                    .unwrap_or_default()
+            }
+            _ => word.to_owned(),
+        })
+        .collect();
+    words.join(" ")
 }
 
 /// What the values of a metric are.
