@@ -122,6 +122,10 @@ pub(super) struct RunArgs {
     /// What to print in the end.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: FormatArg,
+    /// Write the step summary, annotations and outputs of GitHub Actions. In a job of GitHub Actions
+    /// this happens by itself.
+    #[arg(long)]
+    pub(super) github: bool,
 }
 
 impl From<&RunArgs> for RunOptions {
@@ -130,6 +134,7 @@ impl From<&RunArgs> for RunOptions {
             results: args.results.clone(),
             preflight: !args.no_preflight,
             format: args.format.into(),
+            github: args.github,
         }
     }
 }
@@ -153,6 +158,9 @@ pub(super) struct ReportArgs {
     /// What to print in the end.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: FormatArg,
+    /// Write the step summary, annotations and outputs of GitHub Actions.
+    #[arg(long)]
+    pub(super) github: bool,
 }
 
 /// Arguments of `bench serve`.

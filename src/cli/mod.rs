@@ -49,9 +49,13 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             commands::check(&loaded.plan, output);
             Ok(Ending::Done)
         }
-        Command::Report(args) => {
-            commands::report(&args.results, &args.run, args.format.into(), output)
-        }
+        Command::Report(args) => commands::report(
+            &args.results,
+            &args.run,
+            args.format.into(),
+            args.github,
+            output,
+        ),
         Command::Serve(args) => commands::serve(&args.into(), output).map(|()| Ending::Done),
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod child;
+mod github;
 mod input;
 mod output;
 mod preflight;

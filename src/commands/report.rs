@@ -1,5 +1,6 @@
 //! `bench report`: builds every view of a run again from its journal.
 
+use super::github::GitHub;
 use super::input::CommandError;
 use super::{Ending, Format, Output, views};
 use crate::record::RunRecord;
@@ -14,6 +15,7 @@ pub fn report(
     results: &Path,
     run: &str,
     format: Format,
+    github: bool,
     output: Output,
 ) -> Result<Ending, CommandError> {
     let folder = RunFolder::find(results, run)
@@ -21,5 +23,7 @@ pub fn report(
     let unreadable = |message: String| CommandError::setup(message, "");
     let entries = read_journal(&folder.journal_path()).map_err(unreadable)?;
     let record = RunRecord::from_journal(entries).map_err(|error| unreadable(error.to_string()))?;
-    views::publish(&record, &folder, format, output)
+    // A job that has told its result already does not tell it twice unasked.
+    let github = github.then(|| GitHub::detect(true)).flatten();
+    views::publish(&record, &folder, format, github.as_ref(), output)
 }

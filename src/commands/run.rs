@@ -1,6 +1,7 @@
 //! `bench run`: from a scenario to a verdict.
 
 use super::child::ReferenceChild;
+use super::github::GitHub;
 use super::input::CommandError;
 use super::progress::Progress;
 use super::{Ending, Format, Output, preflight, signals, views};
@@ -23,6 +24,8 @@ pub struct RunOptions {
     pub preflight: bool,
     /// What is printed in the end.
     pub format: Format,
+    /// Whether GitHub Actions is told even where it does not show itself.
+    pub github: bool,
 }
 
 /// Runs a plan to its verdict.
@@ -62,7 +65,8 @@ pub fn run(plan: &Plan, options: &RunOptions, output: Output) -> Result<Ending, 
         return Err(error);
     }
     let record = sink.into_record(&folder)?;
-    views::publish(&record, &folder, options.format, output)
+    let github = GitHub::detect(options.github);
+    views::publish(&record, &folder, options.format, github.as_ref(), output)
 }
 
 /// One execution of a plan.

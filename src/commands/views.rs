@@ -1,5 +1,6 @@
 //! Judges a record and publishes it: files in the run's folder, the result on stdout.
 
+use super::github::GitHub;
 use super::input::CommandError;
 use super::{Ending, Format, Output};
 use crate::record::{Doubt, RunRecord};
@@ -16,6 +17,7 @@ pub(super) fn publish(
     record: &RunRecord,
     folder: &RunFolder,
     format: Format,
+    github: Option<&GitHub>,
     output: Output,
 ) -> Result<Ending, CommandError> {
     let gates = verdict::gates_of(record).map_err(|error| {
@@ -34,6 +36,9 @@ pub(super) fn publish(
         Format::Json => report::json(record, &judgement),
     };
     output.result(&text);
+    if let Some(github) = github {
+        github.tell(record, &judgement, folder.path(), output);
+    }
     let interrupted = record
         .doubts
         .iter()

@@ -1,5 +1,5 @@
-//! Pure views of a run record and its judgement: console, HTML, PNG, JSON, JUnit, Markdown, CSV and
-//! HdrHistogram log.
+//! Pure views of a run record and its judgement: console, HTML, PNG, JSON, JUnit, Markdown, GitHub
+//! annotations, OpenMetrics, CSV and HdrHistogram log.
 //!
 //! The same record gives the same bytes, today and in a year. Nothing here judges, reads a clock or
 //! touches a file.
@@ -7,11 +7,13 @@
 mod chart;
 mod console;
 mod csv;
+mod github;
 mod hlog;
 mod html;
 mod json;
 mod junit;
 mod markdown;
+mod openmetrics;
 mod png;
 mod rows;
 
@@ -20,11 +22,13 @@ mod sample;
 
 pub use console::console;
 pub use csv::{load_csv, telemetry_csv};
+pub use github::github_annotations;
 pub use hlog::hlog;
 pub use html::html;
 pub use json::{SCHEMA, json};
 pub use junit::junit;
 pub use markdown::markdown;
+pub use openmetrics::openmetrics;
 pub use png::pngs;
 
 use crate::record::RunRecord;
@@ -38,6 +42,8 @@ pub fn files(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)
         text("report.html", html(record, judgement)),
         text("junit.xml", junit(record, judgement)),
         text("summary.md", markdown(record, judgement)),
+        text("metrics.txt", openmetrics(record, judgement)),
+        text("verdict.txt", format!("{}\n", judgement.headline)),
         ("latency.hlog".to_owned(), hlog(record)),
         text("load.csv", load_csv(record)),
         text("telemetry.csv", telemetry_csv(record)),
@@ -63,6 +69,8 @@ mod tests {
         report.html
         junit.xml
         summary.md
+        metrics.txt
+        verdict.txt
         latency.hlog
         load.csv
         telemetry.csv

@@ -135,6 +135,19 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     write_whole(path, bytes).map_err(|error| StoreError::new("write", path, error))
 }
 
+/// Adds text to a file of someone else, and makes it where it is not there yet.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn append_file(path: &Path, text: &str) -> Result<(), StoreError> {
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| StoreError::new("write", path, error))
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the one writer")]
 fn make_folder(path: &Path) -> io::Result<()> {
     std::fs::create_dir_all(path)

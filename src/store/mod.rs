@@ -6,5 +6,5 @@
 mod folder;
 mod journal;
 
-pub use folder::{RunFolder, StoreError, new_run_id, write_file};
+pub use folder::{RunFolder, StoreError, append_file, new_run_id, write_file};
 pub use journal::{JournalReader, JournalWriter, read_journal};

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should say where; tests read and write files of their own"
 )]
 
+mod ci;
 mod cli;
 mod engine;
 #[cfg(target_os = "linux")]
