@@ -6,6 +6,7 @@
 mod binomial;
 mod correlation;
 mod mean;
+pub mod search;
 
 pub use binomial::{
     Share, largest_passing_count, lower_bound, requests_to_decide, smallest_failing_count,
