@@ -17,8 +17,8 @@ fn scenario(url: &str, phase: &str) -> String {
 const SHORT: &str = "concurrency = 4\nduration = \"3s\"\n\
                      gates = [\"response.p50 < 10s\", \"error_rate < 50%\"]";
 
-/// Long enough for the generator not to be the bottleneck.
-const SOON: Duration = Duration::from_millis(2);
+/// Long enough for the generator not to be the bottleneck, even where many tests share few cores.
+const SOON: Duration = Duration::from_millis(20);
 
 fn good() -> Tcp {
     Tcp::serve(Manner::Answer(200, b"ok".to_vec(), SOON))

@@ -68,7 +68,7 @@ fn talk(mut stream: TcpStream, manner: &Manner, counter: &AtomicU64) {
             let number = counter.fetch_add(1, Ordering::SeqCst);
             if matches!(manner, Manner::Garbage | Manner::HangUp) {
                 // A server that fails at once would only measure how fast the client can ask.
-                std::thread::sleep(Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(20));
             }
             let bytes = match manner {
                 Manner::Answer(status, body, after) => {
