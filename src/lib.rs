@@ -10,6 +10,7 @@ pub mod diag;
 pub mod engine;
 pub mod gate;
 pub mod gpu;
+pub mod history;
 pub mod http;
 pub mod plan;
 pub mod record;

@@ -35,6 +35,11 @@
   // The place under a share of the width, and that share for a place: time is linear, percentiles are not.
   const axes = {
     time: { at: (part, extent) => part * extent, part: (x, extent) => x / extent, words: moment },
+    date: {
+      at: (part, extent) => part * extent,
+      part: (x, extent) => x / extent,
+      words: (x, origin) => new Date((origin + x) * 1000).toISOString().slice(0, 16).replace("T", " "),
+    },
     share: {
       at: (part, extent) => 1 - Math.pow(1 - extent, part),
       part: (x, extent) => Math.log(1 - x) / Math.log(1 - extent),
@@ -61,7 +66,7 @@
     charts.push({
       plot, data, extent,
       line: overlay("cross"), chosen: overlay("chosen"),
-      along: figure.dataset.along, show: shown[figure.dataset.unit],
+      along: figure.dataset.along, origin: Number(figure.dataset.origin), show: shown[figure.dataset.unit],
       outputs: [...figure.querySelectorAll(".legend output")],
       // Values farther away than twice the usual distance belong to another time.
       reach: 2 * extent / Math.max(1, data.x.length),
@@ -98,7 +103,7 @@
       const part = outside(chart, axis.part(x, chart.extent));
       chart.line.hidden = part < 0 || part > 1;
       chart.line.style.left = 100 * part + "%";
-      chart.line.textContent = chart === from ? axis.words(x) : "";
+      chart.line.textContent = chart === from ? axis.words(x, chart.origin) : "";
       chart.line.classList.toggle("left", part > 0.85);
       const index = nearest(chart.data.x, x);
       const near = chart.along === "share" || Math.abs(chart.data.x[index] - x) <= Math.max(chart.reach, 1);

@@ -1,5 +1,6 @@
 //! The arguments of each subcommand.
 
+use super::history::{BaselineArgs, HistoryArgs, PruneArgs, ShowArgs};
 use crate::commands::{self, CommandError, Format, Loaded, RunOptions, ServeOptions};
 use crate::scenario::{Delay, ReferenceOptions, Stall};
 use crate::units;
@@ -44,6 +45,14 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Build the reports of a run again from its journal, also of one that was cut off.
     Report(ReportArgs),
+    /// List earlier runs, or show how a metric went over them.
+    History(HistoryArgs),
+    /// Show an earlier run in a few numbers.
+    Show(ShowArgs),
+    /// Choose the run that others of its scenario and environment are compared with.
+    Baseline(BaselineArgs),
+    /// Remove runs that no rule keeps.
+    Prune(PruneArgs),
     /// Serve the built-in reference inference API.
     Serve(ServeArgs),
 }
@@ -149,7 +158,7 @@ pub(super) struct CheckArgs {
 /// Arguments of `bench report`.
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The run: its folder, its id below the folder of results, or `last`.
+    /// The run: its folder, its id or the beginning of it, `last` or `last-pass`.
     #[arg(value_name = "RUN")]
     pub(super) run: String,
     /// Folder with the folders of runs.

@@ -2,6 +2,7 @@
 
 mod args;
 mod diagnostics;
+mod history;
 
 pub use diagnostics::draw;
 
@@ -56,6 +57,16 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             args.github,
             output,
         ),
+        Command::History(args) => commands::history(&args.into(), output),
+        Command::Show(args) => {
+            commands::show(&args.results.results, &args.run, args.format.into(), output)
+        }
+        Command::Baseline(args) => {
+            commands::baseline(&args.results.results, &args.run, &args.reason, output)
+        }
+        Command::Prune(args) => {
+            commands::prune(&args.results.results, args.rules(), args.yes, output)
+        }
         Command::Serve(args) => commands::serve(&args.into(), output).map(|()| Ending::Done),
     }
 }

@@ -3,10 +3,12 @@
 mod check;
 mod child;
 mod github;
+mod history;
 mod input;
 mod output;
 mod preflight;
 mod progress;
+mod prune;
 mod report;
 mod run;
 mod serve;
@@ -14,8 +16,10 @@ mod signals;
 mod views;
 
 pub use check::check;
+pub use history::{HistoryFormat, HistoryOptions, history, show};
 pub use input::{CommandError, Loaded, load};
 pub use output::Output;
+pub use prune::{baseline, prune};
 pub use report::report;
 pub use run::{RunOptions, run};
 pub use serve::{ServeOptions, serve};

@@ -3,8 +3,7 @@
 use super::github::GitHub;
 use super::input::CommandError;
 use super::{Ending, Format, Output, views};
-use crate::record::RunRecord;
-use crate::store::{RunFolder, read_journal};
+use crate::store::{RunFolder, read_record};
 use std::path::Path;
 
 /// Rebuilds the views of a run, also of one that was cut off.
@@ -18,11 +17,13 @@ pub fn report(
     github: bool,
     output: Output,
 ) -> Result<Ending, CommandError> {
-    let folder = RunFolder::find(results, run)
-        .map_err(|error| CommandError::setup(error, "name a run's folder, its id, or `last`"))?;
-    let unreadable = |message: String| CommandError::setup(message, "");
-    let entries = read_journal(&folder.journal_path()).map_err(unreadable)?;
-    let record = RunRecord::from_journal(entries).map_err(|error| unreadable(error.to_string()))?;
+    let folder = RunFolder::find(results, run).map_err(|error| {
+        CommandError::setup(
+            error,
+            "name a run's folder, its id or the beginning of it, `last` or `last-pass`",
+        )
+    })?;
+    let record = read_record(&folder).map_err(|error| CommandError::setup(error, ""))?;
     // A job that has told its result already does not tell it twice unasked.
     let github = github.then(|| GitHub::detect(true)).flatten();
     views::publish(&record, &folder, format, github.as_ref(), output)

@@ -7,7 +7,7 @@ mod metric;
 mod parse;
 
 pub use metric::{LatencyKind, Metric, Percentile, Statistic, TelemetryMetric, metric_names};
-pub use parse::{GateError, parse};
+pub use parse::{GateError, metric_named, parse};
 
 use crate::units::Quantity;
 use std::fmt;

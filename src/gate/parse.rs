@@ -41,7 +41,7 @@ pub fn parse(text: &str) -> Result<Gate, GateError> {
     let name = text[..at].trim();
     let name_start = text.len() - text.trim_start().len();
     let name_span = name_start..name_start + name.len();
-    let metric = parse_metric(name).map_err(|(message, hint)| fault(name_span, message, hint))?;
+    let metric = metric_named(name).map_err(|(message, hint)| fault(name_span, message, hint))?;
 
     if op == Op::Above && matches!(metric, Metric::Latency { .. } | Metric::ErrorRate) {
         return Err(fault(
@@ -101,7 +101,11 @@ fn exceeds_one(metric: Metric) -> bool {
     matches!(metric, Metric::Telemetry(metric) if metric.name == "target.cpu")
 }
 
-fn parse_metric(name: &str) -> Result<Metric, (String, Option<String>)> {
+/// The metric of this name.
+///
+/// # Errors
+/// What is wrong with the name, and what may have been meant.
+pub fn metric_named(name: &str) -> Result<Metric, (String, Option<String>)> {
     match name {
         "" => return Err(("the metric is missing".to_owned(), None)),
         "error_rate" => return Ok(Metric::ErrorRate),

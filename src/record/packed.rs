@@ -164,8 +164,8 @@ impl Iterator for RawBuckets<'_> {
     type Item = (usize, u64);
 
     fn next(&mut self) -> Option<(usize, u64)> {
-        /// Buckets of values up to far above an hour.
-        const MOST: usize = 64 * HALF;
+        /// Buckets of values up to far above an hour, and below those that no 64 bits of nanoseconds hold.
+        const MOST: usize = 40 * HALF;
         while !self.bytes.is_empty() {
             let number = self.number().filter(|_| self.index < MOST);
             let Some(number) = number else {

@@ -33,7 +33,7 @@ pub fn console(record: &RunRecord, judgement: &Judgement, width: usize) -> Strin
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-fn style(verdict: Verdict) -> Style {
+pub(super) fn style(verdict: Verdict) -> Style {
     let colour = match verdict {
         Verdict::Pass => AnsiColor::Green,
         Verdict::Fail => AnsiColor::Red,
@@ -43,7 +43,7 @@ fn style(verdict: Verdict) -> Style {
 }
 
 /// The line with the first occurrence of a word in a style.
-fn paint(style: Style, word: &str, line: &str) -> String {
+pub(super) fn paint(style: Style, word: &str, line: &str) -> String {
     line.replacen(word, &format!("{style}{word}{style:#}"), 1)
 }
 
@@ -84,7 +84,7 @@ fn header(record: &RunRecord, width: usize) -> String {
 }
 
 /// A table without lines; the first `left` columns are text, the others numbers.
-fn table(head: &[&str], left: usize, width: usize) -> Table {
+pub(super) fn table(head: &[&str], left: usize, width: usize) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
@@ -102,7 +102,7 @@ fn table(head: &[&str], left: usize, width: usize) -> Table {
 }
 
 /// The table as text, its header dimmed.
-fn print(table: &Table) -> String {
+pub(super) fn print(table: &Table) -> String {
     let text = table.trim_fmt();
     let (head, body) = text.split_once('\n').unwrap_or((&text, ""));
     format!("{DIM}{head}{DIM:#}\n{body}")
@@ -248,7 +248,7 @@ fn wrap(text: &str, width: usize, indent: &str) -> String {
 }
 
 /// What came from elsewhere must not steer the terminal.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 

@@ -8,6 +8,7 @@ mod chart;
 mod console;
 mod csv;
 mod github;
+mod history;
 mod hlog;
 mod html;
 mod json;
@@ -23,6 +24,10 @@ mod sample;
 pub use console::console;
 pub use csv::{load_csv, telemetry_csv};
 pub use github::github_annotations;
+pub use history::{
+    history_json, otava_csv, runs_table, show, trend_page, trend_picture, trends_csv, trends_json,
+    trends_text,
+};
 pub use hlog::hlog;
 pub use html::html;
 pub use json::{SCHEMA, json};
@@ -31,6 +36,7 @@ pub use markdown::markdown;
 pub use openmetrics::openmetrics;
 pub use png::pngs;
 
+use crate::history::{RunSummary, SUMMARY_FILE};
 use crate::record::RunRecord;
 use crate::verdict::Judgement;
 
@@ -39,6 +45,10 @@ pub fn files(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)
     let text = |name: &str, text: String| (name.to_owned(), text.into_bytes());
     let mut files = vec![
         text("run.json", json(record, judgement)),
+        (
+            SUMMARY_FILE.to_owned(),
+            RunSummary::of(record, judgement).to_json(),
+        ),
         text("report.html", html(record, judgement)),
         text("junit.xml", junit(record, judgement)),
         text("summary.md", markdown(record, judgement)),
@@ -66,6 +76,7 @@ mod tests {
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         insta::assert_snapshot!(names.join("\n"), @"
         run.json
+        summary.json
         report.html
         junit.xml
         summary.md

@@ -98,7 +98,7 @@ fn normal_quantile(probability: f64) -> f64 {
 }
 
 /// The quantile of Student's t with this many degrees of freedom.
-pub(super) fn student_quantile(probability: f64, degrees_of_freedom: usize) -> f64 {
+pub fn student_quantile(probability: f64, degrees_of_freedom: usize) -> f64 {
     StudentsT::new(0.0, 1.0, degrees_of_freedom.max(1) as f64)
         .expect("positive degrees of freedom")
         .inverse_cdf(probability)

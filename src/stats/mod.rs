@@ -12,7 +12,7 @@ pub use binomial::{
     Share, largest_passing_count, lower_bound, requests_to_decide, smallest_failing_count,
     smallest_sample_that_can_pass, upper_bound,
 };
-pub use correlation::{Effective, Second, design_effect, effective};
+pub use correlation::{Effective, Second, design_effect, effective, student_quantile};
 pub use mean::{MeanInterval, batch_means};
 
 /// The error probability of each one-sided bound: a PASS and a FAIL are each wrong at most this

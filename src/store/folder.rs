@@ -1,6 +1,7 @@
 //! Run folders: made, found, and filled with views.
 
 use super::journal::JournalWriter;
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -63,10 +64,11 @@ impl RunFolder {
         Ok((folder, journal))
     }
 
-    /// Finds a run by the path of its folder, by its id below `results`, or as `last`.
+    /// Finds a run by the path of its folder, by its id below `results` or a part with which only one
+    /// begins, or as `last` or `last-pass`.
     ///
     /// # Errors
-    /// When there is none, with what was looked for.
+    /// When there is none, or more than one, with what was looked for.
     pub fn find(results: &Path, run: &str) -> Result<Self, String> {
         let given = Path::new(run);
         for path in [given.to_owned(), results.join(run)] {
@@ -74,30 +76,67 @@ impl RunFolder {
                 return Ok(Self { path });
             }
         }
-        if run == "last" {
-            return Self::latest(results)
-                .ok_or_else(|| format!("there is no run below `{}`", results.display()));
+        let mut all = Self::all(results);
+        match run {
+            "last" => {
+                return all
+                    .pop()
+                    .ok_or_else(|| format!("there is no run below `{}`", results.display()));
+            }
+            "last-pass" => {
+                return all.into_iter().rev().find(has_passed).ok_or_else(|| {
+                    format!("there is no run with PASS below `{}`", results.display())
+                });
+            }
+            _ => {}
         }
         if given.is_dir() {
             return Err(format!("`{run}` is no run folder: it has no {JOURNAL}"));
         }
-        Err(format!(
-            "there is no run `{run}`: neither a folder of this name nor one below `{}`",
-            results.display()
-        ))
+        all.retain(|folder| !run.is_empty() && folder.id().starts_with(run));
+        match (all.pop(), all.len()) {
+            (Some(folder), 0) => Ok(folder),
+            (Some(folder), more) => Err(format!(
+                "`{run}` is the beginning of {} runs, among them `{}` and `{}`",
+                more + 1,
+                all[0].id(),
+                folder.id()
+            )),
+            (None, _) => Err(format!(
+                "there is no run `{run}`: neither a folder of this name nor one below `{}`",
+                results.display()
+            )),
+        }
     }
 
-    fn latest(results: &Path) -> Option<Self> {
-        let mut runs: Vec<PathBuf> = results
-            .read_dir()
-            .ok()?
+    /// Every run below a folder, the oldest first: names begin with the time. No folder is no runs.
+    pub fn all(results: &Path) -> Vec<Self> {
+        let Ok(entries) = results.read_dir() else {
+            return Vec::new();
+        };
+        let mut runs: Vec<Self> = entries
             .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .filter(|path| path.join(JOURNAL).is_file())
+            .map(|entry| Self { path: entry.path() })
+            .filter(|folder| folder.journal_path().is_file())
             .collect();
-        // Names begin with the time.
-        runs.sort();
-        runs.pop().map(|path| Self { path })
+        runs.sort_by(|a, b| a.path.cmp(&b.path));
+        runs
+    }
+
+    /// The run's id: the name of the folder.
+    pub fn id(&self) -> Cow<'_, str> {
+        self.path
+            .file_name()
+            .map_or(Cow::Borrowed(""), |name| name.to_string_lossy())
+    }
+
+    /// Takes the folder and everything in it away.
+    ///
+    /// # Errors
+    /// When something in it cannot be removed; what came before it is gone.
+    pub fn remove(self) -> Result<(), StoreError> {
+        std::fs::remove_dir_all(&self.path)
+            .map_err(|error| StoreError::new("remove", &self.path, error))
     }
 
     /// Where the folder is.
@@ -125,6 +164,10 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+fn has_passed(folder: &RunFolder) -> bool {
+    super::runs::summary_of(folder).is_ok_and(|summary| summary.is_baseline_material())
 }
 
 /// Writes a file whole: under another name first, so that a reader never sees half of it.
@@ -201,6 +244,11 @@ mod tests {
         assert_eq!(find(a.path().to_str().unwrap()).as_ref(), Ok(&a));
         assert_eq!(find("last").as_ref(), Ok(&b));
         assert!(find("20260103-c").unwrap_err().contains("there is no run"));
+        assert_eq!(find("20260102").as_ref(), Ok(&b));
+        let error = find("202601").unwrap_err();
+        assert!(error.contains("the beginning of 2 runs"), "{error}");
+        assert!(find("").unwrap_err().contains("there is no run"));
+        assert!(find("last-pass").unwrap_err().contains("no run with PASS"));
         let bare = results.path().join("bare");
         make_folder(&bare).unwrap();
         let error = find(bare.to_str().unwrap()).unwrap_err();

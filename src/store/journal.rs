@@ -2,7 +2,7 @@
 
 use super::folder::StoreError;
 use crate::record::Entry;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,9 @@ impl JournalWriter {
             .create_new(true)
             .open(path)
             .map_err(|error| StoreError::new("make the journal", path, error))?;
+        // Held until the process ends, however it ends: so others see that the run goes on. Where the
+        // file system knows no locks, the run looks ended.
+        let _ = file.try_lock();
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -55,6 +58,13 @@ impl JournalWriter {
             .sync_data()
             .map_err(|error| StoreError::new("write", &self.path, error))
     }
+}
+
+/// Whether the run of a journal still goes on: its writer holds a lock on it.
+pub fn is_being_written(path: &Path) -> bool {
+    #[expect(clippy::disallowed_methods, reason = "the store reads what it writes")]
+    let file = File::open(path);
+    file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Reads the entries of a journal one by one.

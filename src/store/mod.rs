@@ -3,8 +3,14 @@
 //! A journal is appended to while the run goes on, one entry a line, so that a run that is killed
 //! loses at most the line it was writing. Views are written whole, under another name first.
 
+mod baselines;
 mod folder;
 mod journal;
+mod prune;
+mod runs;
 
+pub use baselines::{Baseline, Baselines};
 pub use folder::{RunFolder, StoreError, append_file, new_run_id, write_file};
-pub use journal::{JournalReader, JournalWriter, read_journal};
+pub use journal::{JournalReader, JournalWriter, is_being_written, read_journal};
+pub use prune::{Decision, Rules, decide};
+pub use runs::{StoredRun, StoredRuns, read_record, summary_of};

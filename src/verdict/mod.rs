@@ -8,13 +8,13 @@ mod telemetry;
 use crate::gate::{self, Gate, Metric, Op};
 use crate::record::{Doubt, PhaseRecord, RunRecord};
 use crate::units::Quantity;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// PASS, FAIL or INCONCLUSIVE.
 ///
 /// The order is that of precedence: of several, the largest decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Verdict {
     /// The 95 % bound lies on the good side of the limit.

@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("http", 4),
     ("telemetry", 4),
     ("reference", 4),
+    ("history", 4),
     ("gpu", 3),
     ("plan", 3),
     ("verdict", 3),
@@ -33,7 +34,7 @@ const PORTS: &str = "engine::ports";
 /// Modules that touch no file, socket, clock, environment or thread.
 const PURE: &[&str] = &[
     "units", "diag", "stats", "stream", "schedule", "gate", "scenario", "record", "plan",
-    "verdict", "report",
+    "verdict", "history", "report",
 ];
 
 /// What would make a pure module impure.

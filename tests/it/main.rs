@@ -12,6 +12,7 @@ mod engine;
 mod fake_nvml;
 #[cfg(target_os = "linux")]
 mod gpu;
+mod history;
 mod journeys;
 mod layers;
 mod scenarios;

@@ -181,6 +181,13 @@ pub(crate) enum XAxis {
         /// The last of them.
         to_s: f64,
     },
+    /// Seconds since a moment, shown as dates of UTC.
+    Dates {
+        /// The moment, in seconds since 1970.
+        origin_s: f64,
+        /// The last of them.
+        to_s: f64,
+    },
     /// Percentiles, by the logarithm of what lies above them.
     Percentile {
         /// The highest, as a share.
@@ -192,7 +199,7 @@ impl XAxis {
     /// Where a value lies, 0 at the left and 1 at the right.
     pub(crate) fn position(self, value: f64) -> f64 {
         let position = match self {
-            Self::Time { to_s } => value / to_s.max(1e-9),
+            Self::Time { to_s } | Self::Dates { to_s, .. } => value / to_s.max(1e-9),
             Self::Percentile { to } => nines(value) / nines(to).max(1e-9),
         };
         position.clamp(0.0, 1.0)
@@ -208,6 +215,16 @@ impl XAxis {
                     .map(|value| Tick {
                         at: self.position(value),
                         label: time_label(value, step),
+                    })
+                    .collect()
+            }
+            Self::Dates { origin_s, to_s } => {
+                let step = date_step(to_s, about);
+                multiples(origin_s, origin_s + to_s, step)
+                    .into_iter()
+                    .map(|moment| Tick {
+                        at: self.position(moment - origin_s),
+                        label: date_label(moment, step),
                     })
                     .collect()
             }
@@ -321,6 +338,44 @@ fn time_step(to_s: f64, about: usize) -> f64 {
     TIDY.into_iter()
         .find(|step| *step >= raw * 0.999)
         .unwrap_or_else(|| (raw / 86_400.0).ceil() * 86_400.0)
+}
+
+const DAY: f64 = 86_400.0;
+
+fn date_step(to_s: f64, about: usize) -> f64 {
+    const TIDY: [f64; 15] = [
+        60.0,
+        300.0,
+        900.0,
+        3600.0,
+        10_800.0,
+        21_600.0,
+        43_200.0,
+        DAY,
+        2.0 * DAY,
+        5.0 * DAY,
+        10.0 * DAY,
+        30.0 * DAY,
+        90.0 * DAY,
+        180.0 * DAY,
+        360.0 * DAY,
+    ];
+    // A date needs twice the room of a number.
+    let raw = to_s / (about / 2).max(2) as f64;
+    TIDY.into_iter()
+        .find(|step| *step >= raw * 0.999)
+        .unwrap_or_else(|| (raw / (360.0 * DAY)).ceil() * 360.0 * DAY)
+}
+
+/// `2026-11-25`, or `11-25 08:00` where a step is less than a day.
+fn date_label(moment_s: f64, step: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "seconds since 1970; a float cast saturates"
+    )]
+    let moment = jiff::Timestamp::from_second(moment_s.round() as i64).unwrap_or_default();
+    let form = if step < DAY { "%m-%d %H:%M" } else { "%F" };
+    moment.strftime(form).to_string()
 }
 
 /// A moment on a time axis: `35 s`, `2:30`, `20 min`, `1:30 h`, `8 h`.

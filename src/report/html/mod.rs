@@ -7,6 +7,9 @@ mod glossary;
 mod paths;
 mod rows;
 mod svg;
+mod trend;
+
+pub(super) use trend::{TrendSection, trend};
 
 use self::rows::{
     Coded, DoubtEntry, ErrorEntry, Fact, InstrumentRow, LatencyEntry, RequestRow, SourceRow,

@@ -65,10 +65,15 @@ pub(super) fn figure(chart: &Chart) -> String {
         read_out: read_out(chart.y.unit),
         along: match chart.x {
             XAxis::Time { .. } => "time",
+            XAxis::Dates { .. } => "date",
             XAxis::Percentile { .. } => "share",
         },
+        origin: match chart.x {
+            XAxis::Dates { origin_s, .. } => Some(origin_s),
+            _ => None,
+        },
         extent: match chart.x {
-            XAxis::Time { to_s } => to_s,
+            XAxis::Time { to_s } | XAxis::Dates { to_s, .. } => to_s,
             XAxis::Percentile { to } => to,
         },
     };
@@ -103,6 +108,7 @@ struct Figure<'a> {
     values: String,
     read_out: &'static str,
     along: &'static str,
+    origin: Option<f64>,
     extent: f64,
 }
 

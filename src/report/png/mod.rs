@@ -44,6 +44,31 @@ pub fn pngs(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)>
         .collect()
 }
 
+/// A picture of charts that belong to no single run.
+pub(super) fn trend(heading: &str, is_simulated: bool, charts: &[Chart]) -> Vec<u8> {
+    canvas::png(|canvas| {
+        let mut top = 0.0;
+        if is_simulated {
+            let text = "SIMULATED: some of these runs have telemetry that is made up.";
+            top = banner(canvas, text, top);
+        }
+        let title = Lettering {
+            size: 28.0,
+            bold: true,
+            colour: INK,
+            align: Align::Left,
+        };
+        canvas.text(heading, (MARGIN, top + 48.0), title);
+        let frame = Frame {
+            left: MARGIN,
+            right: f64::from(WIDTH) - MARGIN,
+            top: top + 86.0,
+            bottom: f64::from(HEIGHT) - 30.0,
+        };
+        stack(canvas, charts, frame);
+    })
+}
+
 const OVERVIEW: &str = "overview";
 
 fn has_data(chart: &Chart) -> bool {
@@ -122,26 +147,29 @@ fn banners(canvas: &mut Canvas<'_>, record: &RunRecord) -> f64 {
     if let Some(reason) = rows::partial(record) {
         texts.push(format!("PARTIAL: {}", reason.replace('`', "")));
     }
-    let mut top = 0.0;
-    for text in texts {
-        let strip = Frame {
-            left: 0.0,
-            right: f64::from(WIDTH),
-            top,
-            bottom: top + 38.0,
-        };
-        canvas.fill(strip, WARNING);
-        let lettering = Lettering {
-            size: 20.0,
-            bold: true,
-            colour: WARNING_INK,
-            align: Align::Middle,
-        };
-        let text = canvas.fitting(&text, strip.width() - 2.0 * MARGIN, lettering);
-        canvas.text(&text, (strip.width() / 2.0, top + 19.0), lettering);
-        top = strip.bottom + 1.0;
-    }
-    top
+    texts
+        .iter()
+        .fold(0.0, |top, text| banner(canvas, text, top))
+}
+
+/// One strip. Returns where it ends.
+fn banner(canvas: &mut Canvas<'_>, text: &str, top: f64) -> f64 {
+    let strip = Frame {
+        left: 0.0,
+        right: f64::from(WIDTH),
+        top,
+        bottom: top + 38.0,
+    };
+    canvas.fill(strip, WARNING);
+    let lettering = Lettering {
+        size: 20.0,
+        bold: true,
+        colour: WARNING_INK,
+        align: Align::Middle,
+    };
+    let text = canvas.fitting(text, strip.width() - 2.0 * MARGIN, lettering);
+    canvas.text(&text, (strip.width() / 2.0, top + 19.0), lettering);
+    strip.bottom + 1.0
 }
 
 /// Scenario, heading, verdict, when. Returns where it ends.

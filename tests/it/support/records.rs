@@ -6,6 +6,9 @@ use bench::record::{
     TargetInfo,
 };
 
+use bench::store::{JournalWriter, RunFolder};
+use std::path::Path;
+
 const SECOND: u64 = 1_000_000_000;
 
 /// What happened in one second: latencies of good answers in milliseconds, and other ends.
@@ -199,6 +202,33 @@ impl Story {
         self
     }
 
+    /// The same run under another name and at another time.
+    pub(crate) fn called(mut self, id: &str, started_at: &str) -> Self {
+        id.clone_into(&mut self.header.id);
+        started_at.clone_into(&mut self.header.started_at);
+        self
+    }
+
+    /// Changes what was going to happen, or where.
+    pub(crate) fn with_header(mut self, change: impl FnOnce(&mut Header)) -> Self {
+        change(&mut self.header);
+        self
+    }
+
+    /// Writes the journal into a run folder; its writer still holds it.
+    pub(crate) fn begin(self, results: &Path) -> (RunFolder, JournalWriter) {
+        let (folder, mut journal) = RunFolder::create(results, &self.header.id).unwrap();
+        for entry in self.entries() {
+            journal.append(&entry).unwrap();
+        }
+        (folder, journal)
+    }
+
+    /// Writes the journal of a run that is over.
+    pub(crate) fn store(self, results: &Path) -> RunFolder {
+        self.begin(results).0
+    }
+
     /// The journal stops here.
     pub(crate) fn cut_off(mut self) -> Self {
         self.ended = false;
@@ -206,6 +236,10 @@ impl Story {
     }
 
     pub(crate) fn record(self) -> RunRecord {
+        RunRecord::from_journal(self.entries()).unwrap()
+    }
+
+    fn entries(self) -> Vec<Entry> {
         let mut entries = vec![
             Entry::RunStarted(Box::new(self.header)),
             Entry::Sources {
@@ -216,7 +250,7 @@ impl Story {
         if self.ended {
             entries.push(Entry::RunEnded { at_ns: self.now_ns });
         }
-        RunRecord::from_journal(entries).unwrap()
+        entries
     }
 }
 

@@ -1,0 +1,198 @@
+//! The arguments of the subcommands about earlier runs.
+
+use super::args::FormatArg;
+use crate::commands::{HistoryFormat, HistoryOptions};
+use crate::history::{Filter, Since, parse_since};
+use crate::store::Rules;
+use crate::verdict::Verdict;
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use std::path::PathBuf;
+
+/// Where the runs are.
+#[derive(Debug, Args)]
+pub(super) struct ResultsArgs {
+    /// Folder with the folders of runs.
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    pub(super) results: PathBuf,
+}
+
+/// Which runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which runs")]
+pub(super) struct FilterArgs {
+    /// Only runs of this scenario.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// Only runs with this verdict.
+    #[arg(long, value_name = "VERDICT", ignore_case = true)]
+    verdict: Option<VerdictArg>,
+    /// Only runs whose target's URL contains this.
+    #[arg(long, value_name = "TEXT")]
+    target: Option<String>,
+    /// Only runs of this git branch.
+    #[arg(long, value_name = "NAME")]
+    branch: Option<String>,
+    /// Only runs with this environment key, or one that begins with it.
+    #[arg(long, value_name = "KEY")]
+    environment: Option<String>,
+    /// Only runs that began since `2026-11-01`, `2026-11-01T08:00:00Z`, or for the last `7d`.
+    #[arg(long, value_name = "WHEN", value_parser = parse_since)]
+    since: Option<Since>,
+    /// Only the newest so many.
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+}
+
+impl FilterArgs {
+    fn into_filter(self, now: Timestamp) -> Filter {
+        Filter {
+            scenario: self.scenario,
+            verdict: self.verdict.map(Verdict::from),
+            target: self.target,
+            branch: self.branch,
+            environment: self.environment,
+            since: self.since.map(|since| since.at(now)),
+            before: None,
+            last: self.last,
+        }
+    }
+}
+
+/// A verdict.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum VerdictArg {
+    Pass,
+    Fail,
+    Inconclusive,
+}
+
+impl From<VerdictArg> for Verdict {
+    fn from(verdict: VerdictArg) -> Self {
+        match verdict {
+            VerdictArg::Pass => Self::Pass,
+            VerdictArg::Fail => Self::Fail,
+            VerdictArg::Inconclusive => Self::Inconclusive,
+        }
+    }
+}
+
+/// What `bench history` prints.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum HistoryFormatArg {
+    /// Tables for people.
+    Text,
+    /// Summaries, or the trend, for programs.
+    Json,
+    /// The points of the trend.
+    Csv,
+}
+
+/// A program that history is exported for.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ExportArg {
+    /// Apache Otava: CSV with a line for each run and a column for each metric.
+    Otava,
+}
+
+/// Arguments of `bench history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    #[command(flatten)]
+    results: ResultsArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Show the trend of this metric, for example response.p99.
+    #[arg(long, value_name = "METRIC")]
+    metric: Option<String>,
+    /// Only the trend of this phase.
+    #[arg(long, value_name = "NAME", requires = "metric")]
+    phase: Option<String>,
+    /// What to print.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: HistoryFormatArg,
+    /// Print the runs for another program.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["metric", "format"])]
+    export: Option<ExportArg>,
+    /// Write the trend to this file as a page.
+    #[arg(long, value_name = "FILE", requires = "metric")]
+    html: Option<PathBuf>,
+    /// Write the trend to this file as a picture.
+    #[arg(long, value_name = "FILE", requires = "metric")]
+    png: Option<PathBuf>,
+}
+
+impl From<HistoryArgs> for HistoryOptions {
+    fn from(args: HistoryArgs) -> Self {
+        let format = match (args.export, args.format) {
+            (Some(ExportArg::Otava), _) => HistoryFormat::Otava,
+            (None, HistoryFormatArg::Text) => HistoryFormat::Text,
+            (None, HistoryFormatArg::Json) => HistoryFormat::Json,
+            (None, HistoryFormatArg::Csv) => HistoryFormat::Csv,
+        };
+        Self {
+            results: args.results.results,
+            filter: args.filter.into_filter(Timestamp::now()),
+            metric: args.metric,
+            phase: args.phase,
+            format,
+            html: args.html,
+            png: args.png,
+        }
+    }
+}
+
+/// Arguments of `bench show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The run: its folder, its id or the beginning of it, `last` or `last-pass`.
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    #[command(flatten)]
+    pub(super) results: ResultsArgs,
+    /// What to print.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: FormatArg,
+}
+
+/// Arguments of `bench prune`.
+#[derive(Debug, Args)]
+pub(super) struct PruneArgs {
+    #[command(flatten)]
+    pub(super) results: ResultsArgs,
+    /// Keep the newest so many runs of each scenario and environment.
+    #[arg(long, value_name = "N")]
+    keep_last: Option<usize>,
+    /// Keep runs with PASS.
+    #[arg(long)]
+    keep_passes: bool,
+    /// Keep runs that are younger than this: `30d`, `2026-11-01`.
+    #[arg(long, value_name = "WHEN", value_parser = parse_since)]
+    older_than: Option<Since>,
+    /// Remove them; without it, only say which would go.
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
+impl PruneArgs {
+    pub(super) fn rules(&self) -> Rules {
+        Rules {
+            keep_last: self.keep_last,
+            keep_passes: self.keep_passes,
+            keep_since: self.older_than.map(|since| since.at(Timestamp::now())),
+        }
+    }
+}
+
+/// Arguments of `bench baseline`.
+#[derive(Debug, Args)]
+pub(super) struct BaselineArgs {
+    /// The run: its folder, its id or the beginning of it, `last` or `last-pass`.
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    /// Why it is the one to compare with.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) results: ResultsArgs,
+}

@@ -1,0 +1,239 @@
+//! A run in a few numbers: what history lists, filters and draws.
+
+use super::environment::comparable;
+use crate::gate::{Gate, LatencyKind, Metric, Op, Percentile, Statistic, TelemetryMetric};
+use crate::record::{Distribution as _, PhaseRecord, RunRecord};
+use crate::units::Quantity;
+use crate::verdict::{self, Judgement, Scope, ScopedGate, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of `summary.json`. A file of another version is made again from the journal.
+pub const SUMMARY_SCHEMA: &str = "bench.summary/1";
+
+/// The name of the summary in a run's folder.
+pub const SUMMARY_FILE: &str = "summary.json";
+
+/// A run in a few numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSummary {
+    /// [`SUMMARY_SCHEMA`] of the writer.
+    pub schema: String,
+    /// The run's id.
+    pub id: String,
+    /// The scenario's name.
+    pub scenario: String,
+    /// When it began, UTC, RFC 3339.
+    pub started_at: String,
+    /// How long it took, in seconds.
+    pub duration_s: f64,
+    /// The verdict; `None` while the run goes on.
+    pub verdict: Option<Verdict>,
+    /// One line that says it all.
+    pub headline: String,
+    /// Whether it did not come to its planned end.
+    pub partial: bool,
+    /// Whether anything in it is made up.
+    pub simulated: bool,
+    /// The target's URL, without credentials.
+    pub target: String,
+    /// The git branch of the scenario's repository.
+    pub git_branch: Option<String>,
+    /// The commit.
+    pub git_commit: Option<String>,
+    /// The version of bench that made the run.
+    pub bench_version: String,
+    /// The host that generated the load.
+    pub host: String,
+    /// Runs with the same key may be compared.
+    pub environment_key: String,
+    /// What was measured, in the base unit of each metric.
+    pub metrics: Vec<MetricValue>,
+}
+
+/// One metric of one phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricValue {
+    /// The phase.
+    pub phase: String,
+    /// The metric as gates name it.
+    pub metric: String,
+    /// The observed value: seconds, a share, bytes, events per second, °C or watts.
+    pub value: f64,
+    /// The one-sided 95 % lower bound of the true value in this run.
+    pub lower: Option<f64>,
+    /// The one-sided 95 % upper bound of the true value in this run.
+    pub upper: Option<f64>,
+    /// How many requests or samples it rests on.
+    pub samples: u64,
+}
+
+/// The percentiles that are kept of each latency. A trend of any other can be asked of the merged
+/// histograms.
+const PERCENTILES: [f64; 5] = [50.0, 90.0, 95.0, 99.0, 99.9];
+
+impl RunSummary {
+    /// The summary of a run and its judgement.
+    pub fn of(record: &RunRecord, judgement: &Judgement) -> Self {
+        Self {
+            verdict: Some(judgement.verdict),
+            headline: judgement.headline.clone(),
+            metrics: metrics(record),
+            ..Self::begun(record)
+        }
+    }
+
+    /// The summary of a run that goes on: what is known without a judgement.
+    pub fn begun(record: &RunRecord) -> Self {
+        let header = &record.header;
+        let environment = &header.environment;
+        Self {
+            schema: SUMMARY_SCHEMA.to_owned(),
+            id: header.id.clone(),
+            scenario: header.scenario.name.clone(),
+            started_at: header.started_at.clone(),
+            duration_s: record.ended_ns as f64 / 1e9,
+            verdict: None,
+            headline: String::new(),
+            partial: record.is_partial(),
+            simulated: record.is_simulated(),
+            target: header.target.url.clone(),
+            git_branch: environment.git_branch.clone(),
+            git_commit: environment.git_commit.clone(),
+            bench_version: environment.bench_version.clone(),
+            host: environment.host.clone(),
+            environment_key: comparable(header).key,
+            metrics: Vec::new(),
+        }
+    }
+
+    /// The contents of its file in the run's folder, [`SUMMARY_FILE`].
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut bytes =
+            serde_json::to_vec(self).expect("its fields have names, and its numbers are finite");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads the file, if it is one of this version.
+    pub fn from_json(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Self>(bytes)
+            .ok()
+            .filter(|summary| summary.schema == SUMMARY_SCHEMA)
+    }
+
+    /// When it began. A record with a broken date sorts before all others.
+    pub fn began(&self) -> Timestamp {
+        self.started_at.parse().unwrap_or(Timestamp::MIN)
+    }
+
+    /// The value of a metric in a phase.
+    pub fn metric(&self, phase: &str, metric: &str) -> Option<&MetricValue> {
+        self.metrics
+            .iter()
+            .find(|value| value.phase == phase && value.metric == metric)
+    }
+
+    /// Whether it may serve as a baseline: it came to its end with PASS, and nothing is made up.
+    pub fn is_baseline_material(&self) -> bool {
+        self.verdict == Some(Verdict::Pass) && !self.partial && !self.simulated
+    }
+}
+
+/// Every metric of every measured phase, each judged as a gate would judge it, so that value and
+/// interval are those of the report.
+fn metrics(record: &RunRecord) -> Vec<MetricValue> {
+    let mut gates = Vec::new();
+    for phase in record.phases.iter().filter(|phase| phase.measured_ns() > 0) {
+        let scope = Scope {
+            phase: Some(phase.index),
+            name: phase.info.name.clone(),
+        };
+        gates.extend(catalogue(phase).map(|gate| ScopedGate {
+            scope: scope.clone(),
+            text: gate.metric.to_string(),
+            gate,
+        }));
+    }
+    let judged = verdict::judge(record, &gates);
+    let values = judged.gates.into_iter().filter_map(|result| {
+        let finite = |bound: Option<f64>| bound.filter(|value| value.is_finite());
+        Some(MetricValue {
+            phase: result.gate.scope.name,
+            metric: result.gate.text,
+            value: finite(result.observed)?,
+            lower: finite(result.lower),
+            upper: finite(result.upper),
+            samples: result.samples,
+        })
+    });
+    values.collect()
+}
+
+/// A gate on each metric, at the observed value where the interval depends on the limit.
+fn catalogue(phase: &PhaseRecord) -> impl Iterator<Item = Gate> {
+    let latencies = LatencyKind::ALL.into_iter().flat_map(move |kind| {
+        PERCENTILES.into_iter().filter_map(move |percent| {
+            let percentile = Percentile::new(percent)?;
+            let observed = phase.latencies(kind).quantile_ns(percentile.quantile())?;
+            let metric = Metric::Latency { kind, percentile };
+            Some((metric, Op::Below, observed as f64 / 1e9))
+        })
+    });
+    let others = [
+        (Metric::ErrorRate, Op::Below, 0.01),
+        (Metric::Throughput, Op::Above, 1.0),
+    ];
+    let telemetry = TelemetryMetric::all()
+        .iter()
+        .map(|metric| (Metric::Telemetry(metric), worse_side(metric), 1.0));
+    latencies
+        .chain(others)
+        .chain(telemetry)
+        .map(|(metric, op, limit)| Gate {
+            metric,
+            op,
+            limit: Quantity {
+                value: limit,
+                dimension: metric.dimension(),
+            },
+        })
+}
+
+/// Of several instances the worst is kept: the idlest GPU, the fullest disk, the hottest chip.
+fn worse_side(metric: &TelemetryMetric) -> Op {
+    match metric.statistic {
+        Statistic::Minimum => Op::Above,
+        _ if metric.name.ends_with("utilization") => Op::Above,
+        _ => Op::Below,
+    }
+}
+
+#[cfg(test)]
+pub(super) fn example(id: &str, started_at: &str, p99: f64) -> RunSummary {
+    RunSummary {
+        schema: SUMMARY_SCHEMA.to_owned(),
+        id: id.to_owned(),
+        scenario: "prod".to_owned(),
+        started_at: started_at.to_owned(),
+        duration_s: 30.0,
+        verdict: Some(Verdict::Pass),
+        headline: "PASS: 1 of 1 gate passes".to_owned(),
+        partial: false,
+        simulated: false,
+        target: "http://10.0.0.7:8000".to_owned(),
+        git_branch: Some("main".to_owned()),
+        git_commit: None,
+        bench_version: "0.1.0".to_owned(),
+        host: "ci".to_owned(),
+        environment_key: "0123456789abcdef".to_owned(),
+        metrics: vec![MetricValue {
+            phase: "c100".to_owned(),
+            metric: "response.p99".to_owned(),
+            value: p99,
+            lower: Some(p99 * 0.95),
+            upper: Some(p99 * 1.05),
+            samples: 3000,
+        }],
+    }
+}
