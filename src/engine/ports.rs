@@ -1,6 +1,6 @@
 //! What the engine needs from outside: small traits that it owns and others implement.
 
-use crate::record::{Entry, Failure, Outcome, SourceInfo};
+use crate::record::{Entry, Failure, Outcome, SourceInfo, StepTimes};
 use rand_pcg::Pcg64Mcg;
 use std::future::Future;
 use std::time::Duration;
@@ -46,8 +46,12 @@ pub struct Exchange {
     pub sent: Option<Instant>,
     /// When the first byte of the answer came.
     pub first_byte: Option<Instant>,
-    /// When it was over.
+    /// When it was over: its last byte had been read, or it was given up.
     pub end: Instant,
+    /// When the kernel had received its last byte, where that is known.
+    pub received_by_kernel: Option<Instant>,
+    /// How long its steps took.
+    pub steps: StepTimes,
     /// What went wrong, if anything did.
     pub failure: Option<Failure>,
     /// What happened to the connection.

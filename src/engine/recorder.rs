@@ -101,6 +101,7 @@ impl Recorder {
             sent_ns: exchange.sent.map(|at| self.clock.ns(at)),
             first_byte_ns: exchange.first_byte.map(|at| self.clock.ns(at)),
             end_ns,
+            received_ns: exchange.received_by_kernel.map(|at| self.clock.ns(at)),
             outcome: exchange.outcome,
         };
         self.population(ticket.measured)
@@ -112,6 +113,7 @@ impl Recorder {
                 .send_lag
                 .record(sent_ns.saturating_sub(ticket.intended_ns));
         }
+        self.current.counts.steps.record(&exchange.steps);
         self.current.counts.bytes_sent += exchange.bytes_sent;
         self.current.counts.bytes_received += exchange.bytes_received;
         let connections = &mut self.current.counts.connections;
@@ -141,6 +143,7 @@ impl Recorder {
             sent_ns: Some(ticket.taken_ns),
             first_byte_ns: None,
             end_ns: now_ns,
+            received_ns: None,
             outcome: Outcome::InFlightAtEnd,
         };
         self.population(ticket.measured)

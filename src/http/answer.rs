@@ -15,16 +15,19 @@ const EXCERPT: usize = 1024;
 
 /// When bytes came.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
+pub struct Arrival {
     /// When this program had read them.
-    pub(super) read: Instant,
+    pub read: Instant,
+    /// When the kernel had received the last of them, where it tells.
+    pub kernel: Option<Instant>,
 }
 
 impl Arrival {
-    /// Bytes that have been read just now.
-    pub(super) fn now() -> Self {
+    /// Bytes that have been read just now, and of which nothing more is known.
+    pub fn now() -> Self {
         Self {
             read: Instant::now(),
+            kernel: None,
         }
     }
 }
@@ -111,6 +114,11 @@ impl Answer {
             });
         }
         plan.judge(self.status, &self.body, row)
+    }
+
+    /// Bytes came that end the answer, be they of its body or of its framing.
+    pub(super) fn touch(&mut self, at: Arrival) {
+        self.last = Some(at);
     }
 
     /// What is kept of the body.

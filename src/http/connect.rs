@@ -1,19 +1,25 @@
 //! How a slot gets its byte stream: TCP, or whatever a test puts in its place.
 
+use super::kernel;
+use super::stream::{Receipt, Stream};
+use crate::record::StepTimes;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// Opens byte streams to the target.
 pub trait Connect: Clone + Send + 'static {
     /// The stream.
-    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+    type Stream: Stream;
 
-    /// Opens one.
-    fn connect(&self) -> impl Future<Output = io::Result<Self::Stream>>;
+    /// Opens one, and notes how long each step took.
+    fn connect(&self, steps: &mut StepTimes) -> impl Future<Output = io::Result<Self::Stream>>;
 }
 
 /// TCP to one of the addresses that the target's name resolved to.
@@ -45,19 +51,80 @@ impl TcpConnect {
 }
 
 impl Connect for TcpConnect {
-    type Stream = TcpStream;
+    type Stream = TcpLink;
 
-    async fn connect(&self) -> io::Result<TcpStream> {
+    async fn connect(&self, steps: &mut StepTimes) -> io::Result<TcpLink> {
+        let begin = Instant::now();
         let mut last = None;
         for &address in self.addresses.iter() {
             match TcpStream::connect(address).await {
                 Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
+                    steps.tcp_ns = u64::try_from(begin.elapsed().as_nanos()).ok();
+                    return TcpLink::new(stream);
                 }
                 Err(error) => last = Some(error),
             }
         }
         Err(last.unwrap_or_else(|| io::Error::other("no address to connect to")))
+    }
+}
+
+/// A TCP connection whose received bytes the kernel stamps, where it can.
+#[derive(Debug)]
+pub struct TcpLink {
+    stream: TcpStream,
+    stamped: bool,
+}
+
+impl TcpLink {
+    fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let stamped = kernel::enable(&stream);
+        Ok(Self { stream, stamped })
+    }
+}
+
+impl Stream for TcpLink {
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Receipt>> {
+        if self.stamped {
+            kernel::poll_receive(&mut self.stream, cx, buffer)
+        } else {
+            self.stream.poll_receive(cx, buffer)
+        }
+    }
+}
+
+/// Without the kernel's stamps.
+impl Stream for TcpStream {}
+
+impl AsyncRead for TcpLink {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for TcpLink {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

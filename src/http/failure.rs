@@ -2,7 +2,6 @@
 
 use crate::plan::Fault;
 use crate::record::{Cause, Outcome};
-use std::error::Error as StdError;
 use std::io;
 
 /// A failure to open a connection.
@@ -25,33 +24,24 @@ pub(super) fn of_connect(error: &io::Error) -> Fault {
 }
 
 /// A failure on an open connection.
-pub(super) fn of_exchange(error: &hyper::Error) -> Fault {
-    let detail = chain(error);
-    if error.is_parse() || error.is_parse_too_large() {
-        return fault(Outcome::Malformed, Cause::NotHttp, detail);
-    }
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return fault(Outcome::Reset, Cause::ClosedEarly, detail);
-    }
-    let mut source = error.source();
-    let mut io_kind = None;
-    while let Some(error) = source {
-        io_kind = error
-            .downcast_ref::<io::Error>()
-            .map(io::Error::kind)
-            .or(io_kind);
-        source = error.source();
-    }
-    let cause = match io_kind {
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Cause::ResetByPeer,
-        Some(io::ErrorKind::UnexpectedEof) => Cause::ClosedEarly,
-        // A body whose framing is broken (chunk sizes) arrives as invalid data.
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => {
-            return fault(Outcome::Malformed, Cause::NotHttp, detail);
-        }
+pub(super) fn of_exchange(error: &io::Error) -> Fault {
+    let cause = match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cause::ResetByPeer,
+        io::ErrorKind::UnexpectedEof => Cause::ClosedEarly,
         _ => Cause::ConnectionOther,
     };
-    fault(Outcome::Reset, cause, detail)
+    fault(Outcome::Reset, cause, error.to_string())
+}
+
+/// The end of a connection before the end of an answer.
+pub(super) fn closed_early() -> Fault {
+    let detail = "the connection was closed before the answer was complete";
+    fault(Outcome::Reset, Cause::ClosedEarly, detail.to_owned())
+}
+
+/// Bytes that are not HTTP.
+pub(super) fn not_http(reason: &str) -> Fault {
+    fault(Outcome::Malformed, Cause::NotHttp, reason.to_owned())
 }
 
 fn fault(outcome: Outcome, cause: Cause, detail: String) -> Fault {
@@ -60,19 +50,4 @@ fn fault(outcome: Outcome, cause: Cause, detail: String) -> Fault {
         cause,
         detail,
     }
-}
-
-/// An error with everything that caused it.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }

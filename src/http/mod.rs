@@ -1,19 +1,28 @@
 //! The target over HTTP: connections, requests, and what went wrong with them.
 
 mod answer;
+mod codec;
 mod connect;
 mod failure;
+#[cfg_attr(not(target_os = "linux"), path = "no_kernel.rs")]
+mod kernel;
 mod slot;
-mod stamped;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod wire;
 
-pub use connect::{Connect, TcpConnect};
+pub use answer::Arrival;
+pub use connect::{Connect, TcpConnect, TcpLink};
 pub use slot::HttpSlot;
+pub use stream::{Receipt, Stream};
 
 use crate::engine::ports::Target;
 use crate::plan::{BaseUrl, Fault, Plan, RequestPlan, printable};
 use crate::record::Failure;
 use hyper::header::HeaderValue;
 use std::sync::Arc;
+use wire::Wire;
 
 /// An HTTP service, reached through `C`.
 #[derive(Clone)]
@@ -23,9 +32,8 @@ pub struct HttpTarget<C> {
 }
 
 struct Shared {
-    requests: Vec<RequestPlan>,
-    authority: HeaderValue,
-    prefix: String,
+    /// Each request of the plan, and how it goes over the wire.
+    requests: Vec<(RequestPlan, Wire)>,
     secrets: Vec<String>,
 }
 
@@ -35,14 +43,13 @@ impl<C: Connect> HttpTarget<C> {
     /// # Errors
     /// When the host cannot stand in a `Host` header.
     pub fn new(plan: &Plan, url: &BaseUrl, connect: C) -> Result<Self, String> {
-        let authority = HeaderValue::from_str(&url.authority())
+        HeaderValue::from_str(&url.authority())
             .map_err(|_| format!("`{}` is not a host", url.host))?;
+        let with_wire = |plan: &RequestPlan| (plan.clone(), Wire::new(plan, url));
         Ok(Self {
             connect,
             shared: Arc::new(Shared {
-                requests: plan.requests.clone(),
-                authority,
-                prefix: url.prefix.clone(),
+                requests: plan.requests.iter().map(with_wire).collect(),
                 secrets: plan.secrets.clone(),
             }),
         })

@@ -1,44 +1,43 @@
-//! One connection slot: HTTP/1.1 with keep-alive over hyper's low-level connection.
+//! One connection slot: one HTTP/1.1 request at a time over a kept connection.
 //!
-//! The connection is driven by the task that sends the request: no channel, no second task.
+//! The task that sends a request also reads its answer: no channel, no second task. In steady state
+//! nothing is allocated: requests that never change are built once, others into memory that is kept, and
+//! all slots of a worker read into one buffer.
 
 use super::HttpTarget;
-use super::answer::{Answer, Arrival};
+use super::answer::{Answer, Arrival, Headers};
+use super::codec::{Decoder, EarlyEnd, Listener, NotHttp};
 use super::connect::Connect;
 use super::failure;
-use super::stamped::{Stamped, Stamps};
+use super::stream::Stream;
+use super::wire::{Wire, WireBuffer};
 use crate::engine::ports::{Call, ConnectionUse, Exchange, Slot};
-use crate::plan::{Draw, Fault, Rendered, RequestPlan};
-use crate::record::{Cause, Outcome};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST};
-use hyper::{Request, Response, Uri};
-use hyper_util::rt::TokioIo;
-use std::future::Future;
+use crate::plan::{Draw, Fault, RequestPlan};
+use crate::record::{Cause, Outcome, StepTimes};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::task::Poll;
-use tokio::time::{Instant, timeout_at};
+use std::task::{Context, Poll, ready};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-type Driver<S> = http1::Connection<TokioIo<Stamped<S>>, Full<Bytes>>;
+/// What one read can bring.
+const INBOX: usize = 64 * 1024;
 
-/// An open connection.
-struct Open<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> {
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Pin<Box<Driver<S>>>,
-    /// Set once the driver has returned; it must not be polled again.
-    over: bool,
-    stamps: Rc<Stamps>,
+thread_local! {
+    /// Where all slots of a worker read into: what is not needed at once is copied out of it. A buffer
+    /// for each connection would push the others out of the processor's caches.
+    static SHARED_INBOX: RefCell<Box<[u8]>> = RefCell::new(vec![0; INBOX].into_boxed_slice());
 }
 
 /// A slot of an [`HttpTarget`].
 pub struct HttpSlot<C: Connect> {
     target: HttpTarget<C>,
-    open: Option<Open<C::Stream>>,
+    open: Option<C::Stream>,
+    decoder: Decoder,
     answer: Answer,
+    buffer: WireBuffer,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<C: Connect> HttpSlot<C> {
@@ -46,7 +45,10 @@ impl<C: Connect> HttpSlot<C> {
         Self {
             target,
             open: None,
+            decoder: Decoder::default(),
             answer: Answer::default(),
+            buffer: WireBuffer::default(),
+            timer: None,
         }
     }
 }
@@ -55,30 +57,65 @@ impl<C: Connect> HttpSlot<C> {
 #[derive(Default)]
 struct Progress {
     connection: ConnectionUse,
-    /// Notes of the connection that the request went out on.
-    stamps: Option<Rc<Stamps>>,
+    /// The steps of opening a connection, if one was opened.
+    opening: StepTimes,
     connecting: bool,
+    /// When the first byte of the request was handed to the network.
+    sent: Option<Instant>,
+    /// When the last one had been.
+    all_sent: Option<Instant>,
+    /// When the first byte came after that.
+    first: Option<Arrival>,
+    written: u64,
+    read: u64,
+}
+
+impl Progress {
+    /// The kernel's stamp, unless the wall clock was set meanwhile: then it may lie before the request.
+    fn believable(&self, stamp: Option<Instant>) -> Option<Instant> {
+        stamp.filter(|stamp| self.sent.is_some_and(|sent| *stamp >= sent))
+    }
+
+    fn steps(&self, last: Option<Arrival>, received: Option<Instant>) -> StepTimes {
+        let between = |from: Option<Instant>, to: Option<Instant>| {
+            let time = to?.checked_duration_since(from?)?;
+            u64::try_from(time.as_nanos()).ok()
+        };
+        let (first, last) = (self.first.map(|at| at.read), last.map(|at| at.read));
+        StepTimes {
+            send_ns: between(self.sent, self.all_sent),
+            wait_ns: between(self.all_sent, first),
+            transfer_ns: between(first, last),
+            client_queue_ns: between(received, last),
+            ..self.opening
+        }
+    }
 }
 
 type Ended = Result<(), Fault>;
 
 impl<C: Connect> Slot for HttpSlot<C> {
     async fn exchange(&mut self, call: Call<'_>) -> Exchange {
-        let shared = self.target.shared.clone();
-        let plan = &shared.requests[call.request];
-        let rendered = plan.render(Draw {
+        let shared = &*self.target.shared;
+        let (plan, wire) = &shared.requests[call.request];
+        let mut draw = Draw {
             number: call.number,
             random: call.random,
-        });
-        self.answer.reset();
-        let mut progress = Progress::default();
-        let ended = timeout_at(call.deadline, self.attempt(plan, rendered, &mut progress)).await;
-        let completed = match &ended {
-            Ok(Ok(())) => self.answer.last(),
-            _ => None,
         };
-        let end = completed.map_or_else(Instant::now, |at| at.read);
-        let ended = ended.unwrap_or_else(|_| {
+        let row = plan.draw_row(&mut draw);
+        let attempt = Attempt {
+            plan,
+            row,
+            wire,
+            bytes: wire.bytes(plan, row, &mut draw, &mut self.buffer),
+            decoder: &mut self.decoder,
+            answer: &mut self.answer,
+        };
+        attempt.answer.reset();
+        let mut progress = Progress::default();
+        let attempt = attempt.run(&self.target.connect, &mut self.open, &mut progress);
+        let ended = within(&mut self.timer, call.deadline, attempt).await;
+        let ended = ended.unwrap_or_else(|| {
             // What may still come belongs to no request any more.
             self.open = None;
             Err(timed_out(&progress))
@@ -90,16 +127,23 @@ impl<C: Connect> Slot for HttpSlot<C> {
                 Some(shared.failure(fault, self.answer.body())),
             ),
         };
-        let stamps = progress.stamps.as_deref();
+        // The judgement of an answer is not part of its latency.
+        let completed = match outcome {
+            Outcome::Ok | Outcome::BadStatus | Outcome::FailedCheck => self.answer.last(),
+            _ => None,
+        };
+        let received_by_kernel = completed.and_then(|at| progress.believable(at.kernel));
         Exchange {
             outcome,
-            sent: stamps.and_then(Stamps::first_write),
-            first_byte: stamps.and_then(Stamps::first_read),
-            end,
+            sent: progress.sent,
+            first_byte: progress.first.map(|at| at.read),
+            end: completed.map_or_else(Instant::now, |at| at.read),
+            received_by_kernel,
+            steps: progress.steps(completed, received_by_kernel),
             failure,
             connection: progress.connection,
-            bytes_sent: stamps.map_or(0, Stamps::written),
-            bytes_received: stamps.map_or(0, Stamps::read),
+            bytes_sent: progress.written,
+            bytes_received: progress.read,
         }
     }
 }
@@ -117,161 +161,237 @@ fn timed_out(progress: &Progress) -> Fault {
     }
 }
 
-impl<C: Connect> HttpSlot<C> {
-    async fn attempt(
-        &mut self,
-        plan: &RequestPlan,
-        rendered: Rendered,
-        progress: &mut Progress,
-    ) -> Ended {
-        let row = rendered.row;
-        let mut request = self.target.request(plan, rendered)?;
-        loop {
-            let kept = self.is_kept_open().await;
-            if !kept {
-                self.connect(progress).await?;
-            }
-            let open = self.open.as_mut().expect("connected above");
-            open.stamps.reset();
-            progress.stamps = Some(Rc::clone(&open.stamps));
-            let sending = open.sender.try_send_request(request);
-            let response = drive(&mut open.driver, &mut open.over, sending).await;
-            let mut error = match response {
-                Ok(response) => return self.receive(plan, row, response).await,
-                Err(error) => error,
-            };
-            self.open = None;
-            // A kept connection that the server closed before anything was written: the request is
-            // still ours, and any client would open another one. Its time counts.
-            match error.take_message() {
-                Some(unsent) if kept => {
-                    progress.connection.reopened = true;
-                    request = unsent;
-                }
-                _ => return Err(failure::of_exchange(&error.into_error())),
-            }
-        }
+/// Awaits something until a deadline. The timer is kept: the runtime moves the deadline of a timer that
+/// exists without touching its wheel.
+async fn within<F: Future>(
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    deadline: Instant,
+    future: F,
+) -> Option<F::Output> {
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+    if timer.deadline() != deadline {
+        timer.as_mut().reset(deadline);
     }
-
-    /// Whether there is a connection that can take a request; one that has been closed meanwhile is
-    /// dropped.
-    async fn is_kept_open(&mut self) -> bool {
-        let Some(open) = &mut self.open else {
-            return false;
-        };
-        let ready = open.sender.ready();
-        let ready = drive(&mut open.driver, &mut open.over, ready).await.is_ok();
-        if !ready {
-            self.open = None;
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
         }
-        ready
-    }
-
-    async fn connect(&mut self, progress: &mut Progress) -> Result<(), Fault> {
-        progress.connecting = true;
-        let begin = Instant::now();
-        let stream = match self.target.connect.connect().await {
-            Ok(stream) => stream,
-            Err(error) => {
-                progress.connection.failed = true;
-                return Err(failure::of_connect(&error));
-            }
-        };
-        progress.connection.opened = Some(begin.elapsed());
-        progress.connecting = false;
-        let stamps = Rc::new(Stamps::default());
-        let io = TokioIo::new(Stamped::new(stream, Rc::clone(&stamps)));
-        let (sender, driver) = http1::handshake(io)
-            .await
-            .map_err(|error| failure::of_exchange(&error))?;
-        self.open = Some(Open {
-            sender,
-            driver: Box::pin(driver),
-            over: false,
-            stamps,
-        });
-        Ok(())
-    }
-
-    /// Reads an answer to its end and judges it.
-    async fn receive(
-        &mut self,
-        plan: &RequestPlan,
-        row: usize,
-        response: Response<Incoming>,
-    ) -> Ended {
-        let open = self.open.as_mut().expect("a response came over it");
-        let (head, mut incoming) = response.into_parts();
-        self.answer
-            .begin(plan, head.status.as_u16(), &head.headers, Arrival::now());
-        while !incoming.is_end_stream() {
-            let frame = drive(&mut open.driver, &mut open.over, incoming.frame()).await;
-            match frame {
-                None => break,
-                Some(Ok(frame)) => {
-                    if let Some(data) = frame.data_ref() {
-                        self.answer.chunk(data, Arrival::now());
-                    }
-                }
-                Some(Err(error)) => {
-                    self.open = None;
-                    return Err(failure::of_exchange(&error));
-                }
-            }
-        }
-        let closes = head
-            .headers
-            .get(CONNECTION)
-            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
-        if closes || open.over {
-            self.open = None;
-        }
-        self.answer.end(plan, row)
-    }
-}
-
-/// Awaits something that the connection must be driven for.
-async fn drive<S, F>(driver: &mut Pin<Box<Driver<S>>>, over: &mut bool, wanted: F) -> F::Output
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    F: Future,
-{
-    let mut wanted = pin!(wanted);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = wanted.as_mut().poll(cx) {
-            return Poll::Ready(output);
-        }
-        // The driver's own error also reaches `wanted`, which is where it is judged.
-        if !*over && driver.as_mut().poll(cx).is_ready() {
-            *over = true;
-        }
-        wanted.as_mut().poll(cx)
+        timer.as_mut().poll(cx).map(|()| None)
     })
     .await
 }
 
-impl<C: Connect> HttpTarget<C> {
-    fn request(
-        &self,
-        plan: &RequestPlan,
-        rendered: Rendered,
-    ) -> Result<Request<Full<Bytes>>, Fault> {
-        let path = format!("{}{}", self.shared.prefix, rendered.path);
-        let uri =
-            Uri::from_maybe_shared(Bytes::from(path.into_bytes())).map_err(|error| Fault {
-                outcome: Outcome::Malformed,
-                cause: Cause::ConnectionOther,
-                detail: format!("the path cannot be sent: {error}"),
-            })?;
-        let mut request = Request::new(Full::new(rendered.body));
-        *request.method_mut() = plan.method.clone();
-        *request.uri_mut() = uri;
-        *request.headers_mut() = rendered.headers;
-        if !request.headers().contains_key(HOST) {
-            request
-                .headers_mut()
-                .insert(HOST, self.shared.authority.clone());
+/// One request on its way.
+struct Attempt<'a> {
+    plan: &'a RequestPlan,
+    row: usize,
+    wire: &'a Wire,
+    bytes: &'a [u8],
+    decoder: &'a mut Decoder,
+    answer: &'a mut Answer,
+}
+
+/// Why there is no answer.
+enum Broken {
+    /// The connection was closed before anything was written to it.
+    Unsent(io::Error),
+    Io(io::Error),
+    Early,
+    NotHttp(NotHttp),
+}
+
+impl From<EarlyEnd> for Broken {
+    fn from(end: EarlyEnd) -> Self {
+        match end {
+            EarlyEnd::Incomplete => Self::Early,
+            EarlyEnd::NotHttp(fault) => Self::NotHttp(fault),
         }
-        Ok(request)
     }
+}
+
+impl Attempt<'_> {
+    async fn run<C: Connect>(
+        mut self,
+        connect: &C,
+        open: &mut Option<C::Stream>,
+        progress: &mut Progress,
+    ) -> Ended {
+        loop {
+            let kept = is_kept_open(open).await;
+            if !kept {
+                *open = Some(open_one(connect, progress).await?);
+            }
+            let stream = open.as_mut().expect("connected above");
+            self.decoder.start(self.wire.is_head);
+            let mut write_fault = None;
+            let talk = poll_fn(|cx| self.poll_talk(cx, stream, progress, &mut write_fault)).await;
+            match talk {
+                Ok(reusable) => {
+                    if !reusable {
+                        *open = None;
+                    }
+                    return self.answer.end(self.plan, self.row);
+                }
+                // A kept connection that the server closed before anything was written: the request is
+                // still ours, and any client would open another one. Its time counts.
+                Err(Broken::Unsent(_)) if kept => {
+                    progress.connection.reopened = true;
+                    *open = None;
+                }
+                Err(broken) => {
+                    *open = None;
+                    return Err(match broken {
+                        Broken::Unsent(error) | Broken::Io(error) => failure::of_exchange(&error),
+                        Broken::Early => failure::closed_early(),
+                        Broken::NotHttp(fault) => failure::not_http(fault.0),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Writes what the connection takes and reads what it has, until the answer is complete; whether
+    /// the connection can carry another request then.
+    fn poll_talk<S: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        progress: &mut Progress,
+        write_fault: &mut Option<io::Error>,
+    ) -> Poll<Result<bool, Broken>> {
+        if write_fault.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_write(cx, stream, progress)
+        {
+            if progress.sent.is_none() {
+                return Poll::Ready(Err(Broken::Unsent(error)));
+            }
+            // The server may have answered before it stopped listening.
+            *write_fault = Some(error);
+        }
+        loop {
+            let taken = SHARED_INBOX.with_borrow_mut(|inbox| {
+                let receipt = ready!(stream.poll_receive(cx, inbox)).map_err(Broken::Io)?;
+                Poll::Ready(self.take(&inbox[..receipt.bytes], receipt.at, progress))
+            });
+            match ready!(taken) {
+                Ok(None) => {}
+                Ok(Some(reusable)) => return Poll::Ready(Ok(reusable)),
+                Err(Broken::Early) if write_fault.is_some() => {
+                    let error = write_fault.take().expect("there is one");
+                    return Poll::Ready(Err(Broken::Io(error)));
+                }
+                Err(broken) => return Poll::Ready(Err(broken)),
+            }
+        }
+    }
+
+    /// Ready when everything is written.
+    fn poll_write<S: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        progress: &mut Progress,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.unwritten(progress) {
+            let before = Instant::now();
+            let written = ready!(Pin::new(&mut *stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            progress.sent.get_or_insert(before);
+            progress.written += written as u64;
+            progress.all_sent = Some(Instant::now());
+        }
+        Pin::new(stream).poll_flush(cx)
+    }
+
+    fn unwritten(&self, progress: &Progress) -> Option<&[u8]> {
+        let written = usize::try_from(progress.written).unwrap_or(usize::MAX);
+        self.bytes.get(written..).filter(|rest| !rest.is_empty())
+    }
+
+    /// Takes what has been read; `Some` when the answer is complete.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        at: Arrival,
+        progress: &mut Progress,
+    ) -> Result<Option<bool>, Broken> {
+        if bytes.is_empty() {
+            self.decoder.end()?;
+            self.answer.touch(at);
+            return Ok(Some(false));
+        }
+        progress.first.get_or_insert(at);
+        progress.read += bytes.len() as u64;
+        let mut judge = Judge {
+            plan: self.plan,
+            answer: self.answer,
+            at,
+        };
+        let used = self
+            .decoder
+            .feed(bytes, &mut judge)
+            .map_err(Broken::NotHttp)?;
+        if !self.decoder.is_done() {
+            return Ok(None);
+        }
+        self.answer.touch(at);
+        // What was not asked for, or was answered before it was heard out, spoils the connection.
+        let clean = used == bytes.len() && self.unwritten(progress).is_none();
+        Ok(Some(
+            clean && self.decoder.is_persistent() && !self.wire.closes,
+        ))
+    }
+}
+
+/// Passes an answer on to whoever judges it.
+struct Judge<'a> {
+    plan: &'a RequestPlan,
+    answer: &'a mut Answer,
+    at: Arrival,
+}
+
+impl Listener for Judge<'_> {
+    fn head(&mut self, status: u16, headers: &dyn Headers) {
+        self.answer.begin(self.plan, status, headers, self.at);
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        self.answer.chunk(bytes, self.at);
+    }
+}
+
+/// Whether there is a connection that can take a request; one that has been closed meanwhile, or that
+/// says something unasked, is dropped.
+async fn is_kept_open<S: Stream>(open: &mut Option<S>) -> bool {
+    let Some(stream) = open else {
+        return false;
+    };
+    let silent = poll_fn(|cx| {
+        let silent =
+            SHARED_INBOX.with_borrow_mut(|inbox| stream.poll_receive(cx, inbox).is_pending());
+        Poll::Ready(silent)
+    })
+    .await;
+    if !silent {
+        *open = None;
+    }
+    silent
+}
+
+async fn open_one<C: Connect>(connect: &C, progress: &mut Progress) -> Result<C::Stream, Fault> {
+    progress.connecting = true;
+    let begin = Instant::now();
+    let stream = connect
+        .connect(&mut progress.opening)
+        .await
+        .map_err(|error| {
+            progress.connection.failed = true;
+            failure::of_connect(&error)
+        })?;
+    progress.connection.opened = Some(begin.elapsed());
+    progress.connecting = false;
+    Ok(stream)
 }

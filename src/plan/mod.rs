@@ -16,7 +16,7 @@ use crate::record::{LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo};
 use crate::scenario::{DataOrder, ReferenceOptions, Telemetry};
 use crate::schedule::{Load, Mix, Stop};
 use bytes::Bytes;
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, Uri};
 use rand::RngExt;
 use std::time::Duration;
@@ -109,57 +109,67 @@ pub struct RequestPlan {
     checks: Checks,
 }
 
-/// A request as it goes out.
-#[derive(Clone, Debug)]
+/// What changes from one sending of a request to the next; its memory is kept between them.
+#[derive(Clone, Debug, Default)]
 pub struct Rendered {
-    /// The row of the data file it was rendered with.
-    pub row: usize,
     /// Path and query, without the prefix of the target's URL.
-    pub path: String,
-    /// Headers, without those of the connection.
-    pub headers: HeaderMap,
+    pub path: Vec<u8>,
+    /// The values of [`RequestPlan::changing_headers`], in their order.
+    pub header_values: Vec<Vec<u8>>,
     /// The body; empty for none.
-    pub body: Bytes,
+    pub body: Vec<u8>,
 }
 
 impl RequestPlan {
-    /// Renders one request.
-    pub fn render(&self, mut draw: Draw<'_>) -> Rendered {
-        let row = match (self.rows.len(), self.order) {
+    /// The row of the data file that the next request is rendered with.
+    pub fn draw_row(&self, draw: &mut Draw<'_>) -> usize {
+        match (self.rows.len(), self.order) {
             (0 | 1, _) => 0,
             (rows, DataOrder::Sequential) => {
                 usize::try_from(draw.number % rows as u64).unwrap_or_default()
             }
             (rows, DataOrder::Random) => draw.random.random_range(0..rows),
-        };
+        }
+    }
+
+    /// Whether every request is rendered to the same bytes.
+    pub fn is_constant(&self) -> bool {
+        self.path.constant().is_some()
+            && self.changing_headers.is_empty()
+            && self
+                .body
+                .as_ref()
+                .is_none_or(|body| body.constant().is_some())
+    }
+
+    /// Renders one request.
+    pub fn render(&self, row: usize, draw: &mut Draw<'_>, out: &mut Rendered) {
         let cells = self.cells(row);
-        let mut text = |renderer: &Renderer| {
-            renderer.constant().cloned().unwrap_or_else(|| {
-                let mut out = Vec::with_capacity(256);
-                renderer.render(cells, &mut draw, &mut out);
-                Bytes::from(out)
-            })
-        };
-        let path = path_text(&text(&self.path));
-        let mut headers = self.headers.clone();
-        for (name, renderer) in &self.changing_headers {
+        out.path.clear();
+        self.path.render(cells, draw, &mut out.path);
+        escape_path(&mut out.path);
+        out.header_values
+            .resize_with(self.changing_headers.len(), Vec::new);
+        for ((_, renderer), value) in self.changing_headers.iter().zip(&mut out.header_values) {
+            value.clear();
+            renderer.render(cells, draw, value);
             // Data may hold what a header cannot carry; such bytes are left out.
-            let value: Vec<u8> = text(renderer)
-                .iter()
-                .copied()
-                .filter(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
-                .collect();
-            if let Ok(value) = HeaderValue::from_bytes(&value) {
-                headers.insert(name, value);
-            }
+            value.retain(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
         }
-        let body = self.body.as_ref().map(&mut text).unwrap_or_default();
-        Rendered {
-            row,
-            path,
-            headers,
-            body,
+        out.body.clear();
+        if let Some(body) = &self.body {
+            body.render(cells, draw, &mut out.body);
         }
+    }
+
+    /// The headers that are always the same, without those of the connection.
+    pub fn fixed_headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The names of the headers that are rendered anew each time.
+    pub fn changing_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.changing_headers.iter().map(|(name, _)| name)
     }
 
     fn cells(&self, row: usize) -> &[Bytes] {
@@ -195,18 +205,25 @@ impl RequestPlan {
 }
 
 /// Percent-encodes what data may bring into a path and HTTP does not allow there.
-fn path_text(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        if (b'!'..=b'~').contains(&byte)
+fn escape_path(path: &mut Vec<u8>) {
+    let is_plain = |byte: u8| {
+        (b'!'..=b'~').contains(&byte)
             && !matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'}' | b'#')
-        {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
+    };
+    if path.iter().all(|&byte| is_plain(byte)) {
+        return;
     }
-    out
+    let escaped: Vec<u8> = path
+        .iter()
+        .flat_map(|&byte| {
+            if is_plain(byte) {
+                vec![byte]
+            } else {
+                format!("%{byte:02X}").into_bytes()
+            }
+        })
+        .collect();
+    *path = escaped;
 }
 
 /// Whether this is a path that a request can carry.

@@ -11,6 +11,7 @@ mod outcome;
 mod packed;
 mod run;
 mod series;
+mod steps;
 mod tally;
 
 pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt};
@@ -23,6 +24,7 @@ pub use outcome::{Cause, Class, Outcome, Outcomes};
 pub use packed::PackedLatencies;
 pub use run::{FoldError, INTERVAL_NS, Over, PhaseInterval, PhaseRecord, RunRecord, per_second};
 pub use series::{Samples, Series, SeriesInfo, Source, SourceInfo, SourceState, Window};
+pub use steps::{ReceiveStamps, StepTimes, Steps};
 pub use tally::{
     Connections, Counts, ErrorKey, ErrorTally, Errors, Failure, Interval, Population, RequestTally,
     Sample,

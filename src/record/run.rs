@@ -8,6 +8,7 @@ use super::journal::{Entry, Header, JOURNAL_VERSION, PhaseInfo};
 use super::latencies::{Distribution, Latencies};
 use super::packed::PackedLatencies;
 use super::series::{Series, Source, SourceState};
+use super::steps::Steps;
 use super::tally::{Connections, Counts, Errors, Interval, Population, RequestTally};
 use crate::gate::LatencyKind;
 use crate::stats::Second;
@@ -54,6 +55,8 @@ pub struct PhaseRecord {
     pub errors: Errors,
     /// Intended start to actual send, summed up.
     pub send_lag: Latencies,
+    /// Where the time of requests went, summed up.
+    pub steps: Steps,
     /// What was counted in each second.
     pub intervals: Vec<PhaseInterval>,
 }
@@ -258,6 +261,7 @@ impl PhaseRecord {
             connections: Connections::default(),
             errors: Errors::default(),
             send_lag: Latencies::default(),
+            steps: Steps::default(),
             intervals: Vec::new(),
         }
     }
@@ -268,6 +272,7 @@ impl PhaseRecord {
         self.connections.merge(&second.counts.connections);
         self.errors.merge(second.counts.errors.clone());
         self.send_lag.merge(&second.counts.send_lag);
+        self.steps.merge(&second.counts.steps);
         self.intervals.push(PhaseInterval {
             from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
             measured: second.measured.into_total(),

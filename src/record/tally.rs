@@ -6,6 +6,7 @@
 use super::latencies::{Distribution, Latencies};
 use super::outcome::{Cause, Class, Outcome, Outcomes};
 use super::packed::PackedLatencies;
+use super::steps::Steps;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,8 +21,10 @@ pub struct Sample {
     pub sent_ns: Option<u64>,
     /// When the first byte of the answer came.
     pub first_byte_ns: Option<u64>,
-    /// When its last byte came, or when it was given up.
+    /// When its last byte had been read, or when it was given up.
     pub end_ns: u64,
+    /// When the kernel had received its last byte, where that is known.
+    pub received_ns: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,
 }
@@ -57,7 +60,9 @@ impl RequestTally<Latencies> {
             Class::Ok => {
                 self.response.record(response);
                 let sent = sample.sent_ns.unwrap_or(sample.intended_ns);
-                self.service.record(sample.end_ns.saturating_sub(sent));
+                // What an answer waited for this program is not the service's time.
+                let received = sample.received_ns.unwrap_or(sample.end_ns);
+                self.service.record(received.saturating_sub(sent));
                 if let Some(first_byte) = sample.first_byte_ns {
                     self.ttfb
                         .record(first_byte.saturating_sub(sample.intended_ns));
@@ -379,6 +384,8 @@ pub struct Counts<H = Latencies> {
     pub connections: Connections<H>,
     /// Intended start to actual send, of every request that was sent.
     pub send_lag: H,
+    /// Where the time of requests went.
+    pub steps: Steps<H>,
     /// Bytes written.
     pub bytes_sent: u64,
     /// Bytes read.
@@ -402,6 +409,7 @@ impl Interval {
         counts.overlap_ns += more.overlap_ns;
         counts.connections.merge(&more.connections);
         counts.send_lag.merge(&more.send_lag);
+        counts.steps.merge(&more.steps);
         counts.bytes_sent += more.bytes_sent;
         counts.bytes_received += more.bytes_received;
         counts.busy_ns += more.busy_ns;
@@ -420,6 +428,7 @@ impl Interval {
         counts.overlap_ns = 0;
         counts.connections.reset();
         counts.send_lag.reset();
+        counts.steps.reset();
         counts.bytes_sent = 0;
         counts.bytes_received = 0;
         counts.busy_ns = 0;
@@ -445,6 +454,7 @@ impl Interval {
                     connect: counts.connections.connect.pack(),
                 },
                 send_lag: counts.send_lag.pack(),
+                steps: counts.steps.pack(),
                 bytes_sent: counts.bytes_sent,
                 bytes_received: counts.bytes_received,
                 busy_ns: counts.busy_ns,
@@ -465,6 +475,7 @@ mod tests {
             intended_ns: 1_000_000,
             sent_ns: Some(3_000_000),
             first_byte_ns: Some(4_000_000),
+            received_ns: None,
             end_ns: 6_000_000,
             outcome,
         }

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should say where; tests read and write files of their own"
 )]
 
+mod allocations;
 mod ci;
 mod cli;
 mod engine;
@@ -14,6 +15,8 @@ mod fake_nvml;
 mod gpu;
 mod history;
 mod journeys;
+#[cfg(target_os = "linux")]
+mod kernel_stamps;
 mod layers;
 mod scenarios;
 mod support;

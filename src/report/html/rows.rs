@@ -3,7 +3,9 @@
 //! Text only: the template escapes every one of them.
 
 use crate::gate::LatencyKind;
-use crate::record::{BUSY_NOTICE, Distribution as _, Doubt, PhaseRecord, RunRecord, SourceState};
+use crate::record::{
+    BUSY_NOTICE, Distribution as _, Doubt, PhaseRecord, ReceiveStamps, RunRecord, SourceState,
+};
 use crate::report::chart::lanes;
 use crate::report::rows::{
     CountRow, LatencyRow, NOTHING, commit, doubt_scope, doubt_weight, duration, series_of, started,
@@ -254,6 +256,7 @@ pub(super) struct InstrumentRow {
     pub(super) busiest: String,
     pub(super) is_busy: bool,
     pub(super) lag: LatencyRow,
+    pub(super) client_queue: String,
     pub(super) mean_in_flight: String,
     pub(super) books: String,
     pub(super) little: &'static str,
@@ -284,6 +287,10 @@ impl InstrumentRow {
             busiest: units::percent(busy),
             is_busy: busy > BUSY_NOTICE,
             lag: LatencyRow::of(&phase.send_lag),
+            client_queue: match phase.steps.receive_stamps() {
+                ReceiveStamps::Kernel => LatencyRow::of(&phase.steps.client_queue).p99,
+                ReceiveStamps::Program => "not known".to_owned(),
+            },
             mean_in_flight: units::number(phase.mean_in_flight()),
             books: if planned == ended {
                 format!("{} planned, all accounted for", units::count(planned))

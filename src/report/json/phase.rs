@@ -5,7 +5,7 @@
 use super::{number, seconds};
 use crate::record::{
     Connections, Distribution as _, ErrorTally, Latencies, LoadInfo, Outcome, PhaseInfo,
-    PhaseRecord, RequestTally, RunRecord,
+    PhaseRecord, RequestTally, RunRecord, Steps,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ pub(super) struct PhaseJson<'a> {
     by_request: Vec<ByRequest<'a>>,
     connections: Option<ConnectionsJson>,
     send_lag: Option<LatencyJson>,
+    steps: Option<StepsJson>,
     errors: Vec<ErrorJson<'a>>,
 }
 
@@ -61,6 +62,7 @@ impl<'a> PhaseJson<'a> {
             by_request: Vec::new(),
             connections: None,
             send_lag: None,
+            steps: None,
             errors: Vec::new(),
         }
     }
@@ -85,6 +87,7 @@ impl<'a> PhaseJson<'a> {
             by_request: ByRequest::all(record, phase),
             connections: Some(ConnectionsJson::of(&phase.connections)),
             send_lag: Some(LatencyJson::of(&phase.send_lag)),
+            steps: Some(StepsJson::of(&phase.steps)),
             errors: phase
                 .errors
                 .by_frequency()
@@ -200,6 +203,30 @@ impl ConnectionsJson {
             failed: connections.failed,
             reopened: connections.reopened,
             connect: LatencyJson::of(&connections.connect),
+        }
+    }
+}
+
+/// Where the time of requests went.
+#[derive(Serialize)]
+struct StepsJson {
+    dns: LatencyJson,
+    tcp: LatencyJson,
+    tls: LatencyJson,
+    send: LatencyJson,
+    wait: LatencyJson,
+    transfer: LatencyJson,
+}
+
+impl StepsJson {
+    fn of(steps: &Steps) -> Self {
+        Self {
+            dns: LatencyJson::of(&steps.dns),
+            tcp: LatencyJson::of(&steps.tcp),
+            tls: LatencyJson::of(&steps.tls),
+            send: LatencyJson::of(&steps.send),
+            wait: LatencyJson::of(&steps.wait),
+            transfer: LatencyJson::of(&steps.transfer),
         }
     }
 }

@@ -4,7 +4,9 @@
 
 use super::phase::LatencyJson;
 use super::{number, seconds};
-use crate::record::{Environment, Gpu, PhaseRecord, RunRecord, Source, SourceState, Window};
+use crate::record::{
+    Environment, Gpu, PhaseRecord, ReceiveStamps, RunRecord, Source, SourceState, Window,
+};
 use crate::report::rows::series_of;
 use serde::Serialize;
 
@@ -112,6 +114,10 @@ struct InstrumentPhase<'a> {
     /// The share of time in which the busiest worker was busy.
     busiest_worker: Option<f64>,
     send_lag: LatencyJson,
+    /// What ended the service time: the kernel's stamp or this program's.
+    receive_stamps: ReceiveStamps,
+    /// How long answers waited in the kernel for this program.
+    client_queue: Option<LatencyJson>,
     mean_in_flight: Option<f64>,
     generator_cpu_mean: Option<f64>,
     generator_memory_max_bytes: Option<f64>,
@@ -132,6 +138,9 @@ impl<'a> Instrument<'a> {
                 phase: &phase.info.name,
                 busiest_worker: measured(phase.busiest_worker()),
                 send_lag: LatencyJson::of(&phase.send_lag),
+                receive_stamps: phase.steps.receive_stamps(),
+                client_queue: (phase.steps.receive_stamps() == ReceiveStamps::Kernel)
+                    .then(|| LatencyJson::of(&phase.steps.client_queue)),
                 mean_in_flight: measured(phase.mean_in_flight()),
                 generator_cpu_mean: window("generator.cpu").and_then(|seen| number(seen.mean)),
                 generator_memory_max_bytes: window("generator.memory")

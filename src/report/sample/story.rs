@@ -180,6 +180,7 @@ impl Story {
             intended_ns,
             sent_ns: Some(sent_ns),
             first_byte_ns: Some(sent_ns + whole(response_ms * 0.96e6)),
+            received_ns: None,
             end_ns,
             outcome: Outcome::Ok,
         }
@@ -231,6 +232,7 @@ impl Story {
             .counts
             .send_lag
             .record(sample.sent_ns.unwrap_or_default() - sample.intended_ns);
+        interval.counts.steps.client_queue.record(40_000);
         let population = if warm {
             &mut interval.warmup
         } else {

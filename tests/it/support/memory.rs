@@ -1,6 +1,7 @@
 //! An HTTP server in memory, scripted reply by reply, down to bytes that are not HTTP.
 
 use bench::http::Connect;
+use bench::record::StepTimes;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -128,7 +129,7 @@ impl Memory {
 impl Connect for Memory {
     type Stream = DuplexStream;
 
-    async fn connect(&self) -> io::Result<DuplexStream> {
+    async fn connect(&self, _: &mut StepTimes) -> io::Result<DuplexStream> {
         let number = self.state.connections.fetch_add(1, Ordering::Relaxed);
         if !(self.accepts)(number) {
             return Err(io::Error::from(io::ErrorKind::ConnectionRefused));

@@ -55,6 +55,7 @@ impl Second {
                 intended_ns: 0,
                 sent_ns: Some(0),
                 first_byte_ns: Some(0),
+                received_ns: None,
                 end_ns: nanoseconds(ms / 1e3),
                 outcome,
             });

@@ -1,0 +1,98 @@
+//! When the kernel received bytes: `SO_TIMESTAMPNS` (socket(7)).
+//!
+//! The time at which this program reads an answer contains the time that the answer waited for it. The
+//! kernel's stamp does not: it tells the server's time from the client's own queue. Stamps are of the
+//! wall clock, so the wait is measured against the wall clock at the read and taken off the monotonic
+//! time of the read: only a clock that is set between arrival and read could spoil one, and such a stamp
+//! lies before its request.
+
+use super::answer::Arrival;
+use super::stream::Receipt;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+use std::cell::RefCell;
+use std::io::{self, ErrorKind, IoSliceMut};
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+thread_local! {
+    /// Room for the one control message of a read.
+    static CONTROL: RefCell<Vec<u8>> = RefCell::new(nix::cmsg_space!(TimeSpec));
+}
+
+/// Has the kernel stamp what a socket receives; whether it does.
+pub(super) fn enable(stream: &TcpStream) -> bool {
+    setsockopt(stream, sockopt::ReceiveTimestampns, &true).is_ok()
+}
+
+/// Reads what is there, with the kernel's stamp of the last of it.
+pub(super) fn poll_receive(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<Receipt>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let mut received = None;
+        let tried = stream.try_io(Interest::READABLE, || {
+            let (bytes, stamp) = receive(stream, buffer)?;
+            received = Some((bytes, stamp));
+            // A read that did not fill the buffer has emptied the socket. Said this way, the runtime
+            // waits for the next event at once, instead of asking a second time in vain.
+            if 0 < bytes && bytes < buffer.len() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            Ok(())
+        });
+        if let Some((bytes, stamp)) = received {
+            let at = arrival(stamp);
+            return Poll::Ready(Ok(Receipt { bytes, at }));
+        }
+        match tried {
+            Err(error)
+                if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                return Poll::Ready(Err(error));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<TimeSpec>)> {
+    CONTROL.with_borrow_mut(|control| {
+        let mut slices = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(
+            stream.as_raw_fd(),
+            &mut slices,
+            Some(control),
+            MsgFlags::empty(),
+        )?;
+        let stamp = message.cmsgs().ok().and_then(|mut messages| {
+            messages.find_map(|message| match message {
+                ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
+                _ => None,
+            })
+        });
+        Ok((message.bytes, stamp))
+    })
+}
+
+/// Now, and when the kernel had it on the same clock.
+fn arrival(stamp: Option<TimeSpec>) -> Arrival {
+    let wall = clock_gettime(ClockId::CLOCK_REALTIME);
+    let read = Instant::now();
+    let waited = stamp.zip(wall.ok()).and_then(|(stamp, wall)| {
+        let since_epoch = |time: TimeSpec| Duration::from(time);
+        since_epoch(wall).checked_sub(since_epoch(stamp))
+    });
+    Arrival {
+        read,
+        kernel: waited.and_then(|waited| read.checked_sub(waited)),
+    }
+}

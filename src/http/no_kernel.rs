@@ -1,0 +1,20 @@
+//! Where the kernel does not tell when it received bytes.
+
+use super::stream::{Receipt, Stream as _};
+use std::io;
+use std::task::{Context, Poll};
+use tokio::net::TcpStream;
+
+/// Has the kernel stamp what a socket receives: it cannot here.
+pub(super) fn enable(_stream: &TcpStream) -> bool {
+    false
+}
+
+/// Reads what is there.
+pub(super) fn poll_receive(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    buffer: &mut [u8],
+) -> Poll<io::Result<Receipt>> {
+    stream.poll_receive(cx, buffer)
+}

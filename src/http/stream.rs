@@ -1,0 +1,37 @@
+//! What carries the bytes of a connection, and how they are received: with the kernel's own time of
+//! arrival where there is one.
+
+use super::answer::Arrival;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt {
+    /// How many bytes; 0 at the end of the stream.
+    pub(super) bytes: usize,
+    /// When.
+    pub(super) at: Arrival,
+}
+
+/// A byte stream to the target.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Reads what is there.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<Receipt>> {
+        let mut read = ReadBuf::new(buffer);
+        ready!(Pin::new(self).poll_read(cx, &mut read))?;
+        Poll::Ready(Ok(Receipt {
+            bytes: read.filled().len(),
+            at: Arrival::now(),
+        }))
+    }
+}
+
+/// In memory, for tests: there is no kernel below.
+impl Stream for DuplexStream {}

@@ -1,0 +1,3 @@
+//! Tests of the carriers of requests and answers.
+
+mod codec;

@@ -1,0 +1,118 @@
+//! What an answer waits for this program is the generator's own, and not the service's.
+
+use crate::support::plan_with;
+use bench::engine::ports::{Call, Exchange, Slot, Target};
+use bench::http::{HttpTarget, TcpConnect};
+use bench::plan::TargetAddress;
+use bench::record::{Outcome, ReceiveStamps, RequestTally, Sample, Steps};
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long the generator is kept from reading the answer that is there.
+const KEPT_BUSY: Duration = Duration::from_millis(30);
+
+/// One exchange whose generator is busy with something else when the answer comes.
+fn exchange_of_a_busy_generator() -> Exchange {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (answered, when_answered) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let read = stream.read(&mut request).unwrap();
+        assert!(request[..read].ends_with(b"\r\n\r\n"));
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+            .unwrap();
+        answered.send(()).unwrap();
+    });
+    let text = format!(
+        r#"
+name = "busy"
+[target]
+url = "http://{address}"
+[request.get]
+path = "/"
+[[phase]]
+name = "only"
+concurrency = 1
+duration = "2s"
+"#
+    );
+    let plan = plan_with(&text, 1, &[]);
+    let TargetAddress::Http(url) = plan.target.address.clone() else {
+        panic!("the target is a URL");
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let connect = TcpConnect::resolve(&url.host, url.port).await.unwrap();
+        let mut slot = HttpTarget::new(&plan, &url, connect).unwrap().open();
+        let mut random = Pcg64Mcg::seed_from_u64(1);
+        let call = Call {
+            request: 0,
+            number: 0,
+            random: &mut random,
+            deadline: Instant::now() + Duration::from_mins(1),
+        };
+        let busy = async {
+            // Lets the request out, and then blocks the thread until well after the answer.
+            while when_answered.try_recv().is_err() {
+                tokio::task::yield_now().await;
+            }
+            std::thread::sleep(KEPT_BUSY);
+        };
+        // Whoever is polled first after the answer, the exchange cannot be over before it is read.
+        let (exchange, ()) = tokio::join!(slot.exchange(call), busy);
+        exchange
+    })
+}
+
+#[test]
+fn the_wait_of_an_answer_for_a_busy_generator_is_not_service_time() {
+    // The exchange may win the race for the moment between answer and signal: then there is no wait to
+    // be seen, and another try is made.
+    let waited = (0..20)
+        .map(|_| exchange_of_a_busy_generator())
+        .find(|exchange| {
+            exchange
+                .steps
+                .client_queue_ns
+                .is_some_and(|wait| u128::from(wait) >= KEPT_BUSY.as_nanos())
+        })
+        .expect("a generator that was kept busy sees it");
+    assert_eq!(waited.outcome, Outcome::Ok);
+    let (sent, end) = (waited.sent.unwrap(), waited.end);
+    let received = waited.received_by_kernel.unwrap();
+    assert!(sent <= received && received + KEPT_BUSY <= end);
+
+    let ns = |at: Instant| u64::try_from((at - sent).as_nanos()).unwrap();
+    let mut tally = RequestTally::default();
+    tally.finish(&Sample {
+        request: 0,
+        intended_ns: 0,
+        sent_ns: Some(0),
+        first_byte_ns: waited.first_byte.map(ns),
+        end_ns: ns(end),
+        received_ns: Some(ns(received)),
+        outcome: Outcome::Ok,
+    });
+    let longest = |latencies: &bench::record::Latencies| {
+        bench::record::Distribution::max_ns(latencies).unwrap()
+    };
+    let difference = longest(&tally.response) - longest(&tally.service);
+    assert!(
+        u128::from(difference) + 1000 >= KEPT_BUSY.as_nanos(),
+        "{difference}"
+    );
+
+    let mut steps = Steps::default();
+    steps.record(&waited.steps);
+    assert_eq!(steps.receive_stamps(), ReceiveStamps::Kernel);
+}
