@@ -8,7 +8,11 @@
 mod allocations;
 mod ci;
 mod cli;
+#[cfg(target_os = "linux")]
+mod cuda;
 mod engine;
+#[cfg(target_os = "linux")]
+mod fake_cuda;
 #[cfg(target_os = "linux")]
 mod fake_nvml;
 #[cfg(target_os = "linux")]
@@ -17,6 +21,7 @@ mod history;
 mod journeys;
 #[cfg(target_os = "linux")]
 mod kernel_stamps;
+mod kernels;
 mod layers;
 mod scenarios;
 mod support;
