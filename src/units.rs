@@ -2,11 +2,13 @@
 //!
 //! Nothing here touches files, clocks or the environment.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
 /// The kind of thing a quantity measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Dimension {
     /// A length of time, kept in seconds.
     Time,
@@ -20,6 +22,10 @@ pub enum Dimension {
     Temperature,
     /// Electrical power in watts.
     Power,
+    /// Electrical energy in joules.
+    Energy,
+    /// A plain number: the length of a queue, for example.
+    Count,
 }
 
 impl Dimension {
@@ -32,6 +38,8 @@ impl Dimension {
             Self::PerSecond => "a rate such as `400/s`",
             Self::Temperature => "a temperature such as `85C`",
             Self::Power => "a power such as `700W`",
+            Self::Energy => "an energy such as `5J`",
+            Self::Count => "a number such as `1000`",
         }
     }
 }
@@ -39,7 +47,7 @@ impl Dimension {
 /// A number with its dimension, in the base unit of that dimension.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantity {
-    /// The value: seconds, ratio, bytes, events per second, °C or watts.
+    /// The value: seconds, ratio, bytes, events per second, °C, watts, joules or a plain number.
     pub value: f64,
     /// What the value measures.
     pub dimension: Dimension,
@@ -55,6 +63,8 @@ impl Quantity {
             Dimension::PerSecond => format!("{}/s", number(self.value)),
             Dimension::Temperature => format!("{} °C", number(self.value)),
             Dimension::Power => format!("{} W", number(self.value)),
+            Dimension::Energy => format!("{} J", number(self.value)),
+            Dimension::Count => number(self.value),
         }
     }
 }
@@ -129,7 +139,44 @@ const UNITS: &[(&str, Dimension, f64)] = &[
     ("°C", Dimension::Temperature, 1.0),
     ("W", Dimension::Power, 1.0),
     ("kW", Dimension::Power, 1e3),
+    ("mJ", Dimension::Energy, 1e-3),
+    ("J", Dimension::Energy, 1.0),
+    ("kJ", Dimension::Energy, 1e3),
 ];
+
+/// Reads the name of a unit, such as `ms` or `MiB`: its dimension, and the factor that takes a value
+/// in it to the base unit. `1` stands for a plain number.
+///
+/// # Errors
+/// When there is no such unit.
+pub fn parse_unit(text: &str) -> Result<(Dimension, f64), UnitError> {
+    if text == "1" {
+        return Ok((Dimension::Count, 1.0));
+    }
+    UNITS
+        .iter()
+        .find(|(name, _, _)| *name == text)
+        .map(|&(_, dimension, factor)| (dimension, factor))
+        .ok_or_else(|| {
+            UnitError::new(format!(
+                "`{text}` is no unit; known are ns, us, ms, s, %, B, KiB, MiB, GiB, /s, C, W, J and 1"
+            ))
+        })
+}
+
+/// Reads a plain number such as `1000` or `1_000`.
+///
+/// # Errors
+/// When it is none, or negative.
+pub fn parse_number(text: &str) -> Result<f64, UnitError> {
+    let number = text.trim().replace('_', "").parse::<f64>();
+    match number {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err(UnitError::new(format!(
+            "`{text}` is not a number such as `1000`"
+        ))),
+    }
+}
 
 /// Reads a quantity such as `100ms`, `1m 30s`, `70%`, `2MiB` or `400/s`.
 ///

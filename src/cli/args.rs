@@ -2,7 +2,7 @@
 
 use super::history::{BaselineArgs, HistoryArgs, PruneArgs, ShowArgs};
 use crate::commands::{self, CommandError, Format, Loaded, RunOptions, ServeOptions};
-use crate::scenario::{Delay, ReferenceOptions, Stall};
+use crate::scenario::{Delay, ReferenceOptions, Scaling, Stall};
 use crate::units;
 use anstream::ColorChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -190,6 +190,9 @@ pub(super) struct ServeArgs {
     /// Least time that one batch occupies the backend, as on an accelerator.
     #[arg(long, value_name = "TIME", default_value = "8ms", value_parser = units::parse_duration)]
     pub(super) step_time: Duration,
+    /// Let the number of workers follow the queue: `1 to 4 at 20 queued, start 2s, cooldown 5s`.
+    #[arg(long, value_name = "RULE", value_parser = Scaling::parse)]
+    pub(super) scaling: Option<Scaling>,
     /// Demand a token from /auth/token on /v1/….
     #[arg(long)]
     pub(super) require_auth: bool,
@@ -243,6 +246,7 @@ impl From<ServeArgs> for ServeOptions {
                 reject_logins: told.reject_logins,
                 leak_per_request: told.leak_per_request,
                 require_auth: args.require_auth,
+                scaling: args.scaling,
             },
             truth: args.truth,
             until_stdin_closes: args.until_stdin_closes,
@@ -284,6 +288,7 @@ mod tests {
             reject_logins: 0.5,
             leak_per_request: 4096,
             require_auth: true,
+            scaling: Some(Scaling::parse("1 to 4 at 20 queued, start 2s, cooldown 5s").unwrap()),
         };
         assert_eq!(parse(&told.to_args()), told);
     }

@@ -65,6 +65,7 @@ fn describe(plan: &Plan) -> String {
     let gpu = match &plan.telemetry.gpu {
         GpuSource::Auto => "GPUs of this host by NVML, if there are any and the target is local",
         GpuSource::Nvml(_) => "GPUs of this host by NVML",
+        GpuSource::Dcgm(_) => "GPUs by dcgm-exporter",
         GpuSource::None => "no GPUs",
     };
     write(
@@ -72,6 +73,19 @@ fn describe(plan: &Plan) -> String {
         "telemetry",
         &format!("{gpu}; host, target and generator processes"),
     );
+    for source in &plan.telemetry.sources {
+        let names: Vec<&str> = source
+            .metrics
+            .iter()
+            .map(|metric| metric.name.as_str())
+            .collect();
+        let text = format!(
+            "{} every {}",
+            names.join(", "),
+            units::duration(source.interval)
+        );
+        write(&mut out, "", &text);
+    }
     let length = plan
         .planned_length()
         .map_or_else(|| "until its requests are done".to_owned(), units::duration);

@@ -10,8 +10,9 @@ use crate::engine::{self, Placement, Ports, RunClock};
 use crate::http::{HttpTarget, TcpConnect};
 use crate::plan::{BaseUrl, PhasePlan, Plan, RequestPlan, TargetAddress};
 use crate::record::{Doubt, Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
+use crate::scenario::GpuSource;
 use crate::store::{JournalWriter, RunFolder, new_run_id, read_journal};
-use crate::telemetry::{self, Sources};
+use crate::telemetry::{self, DcgmProbe, Sources};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
@@ -94,7 +95,7 @@ impl Run<'_> {
             },
         };
         let connect = TcpConnect::resolve(&url.host, url.port).await;
-        let (sources, environment) = self.look_around(connect.as_ref().ok(), child.as_ref());
+        let (sources, environment) = self.look_around(connect.as_ref().ok(), child.as_ref(), &url);
         let header = Entry::RunStarted(Box::new(self.header(environment)));
         sink.begin(&header)?;
         self.output.say(&format!(
@@ -132,6 +133,7 @@ impl Run<'_> {
         &self,
         connect: Option<&TcpConnect>,
         child: Option<&ReferenceChild>,
+        url: &BaseUrl,
     ) -> (Sources, Environment) {
         let addresses = connect.map_or(&[][..], TcpConnect::addresses);
         let processes = match child.and_then(ReferenceChild::pid) {
@@ -142,20 +144,29 @@ impl Run<'_> {
         let local = telemetry::is_local(addresses)
             && !matches!(&processes, Err(unseen) if unseen.elsewhere);
         let mut sources = Sources::default();
-        let gpu = telemetry::gpu_source(&self.plan.telemetry, local);
-        let (driver, gpus) = match &gpu {
-            Ok(probe) => (
-                Some(probe.nvml().driver().to_owned()),
-                probe.nvml().gpus().to_vec(),
-            ),
-            Err(_) => (None, Vec::new()),
+        let (driver, gpus) = if let GpuSource::Dcgm(exporters) = &self.plan.telemetry.gpu {
+            let probe = telemetry::dcgm_source(exporters);
+            let seen = probe.as_ref().map_or((None, Vec::new()), DcgmProbe::gpus);
+            sources.add(probe);
+            seen
+        } else {
+            let probe = telemetry::gpu_source(&self.plan.telemetry, local);
+            let seen = probe.as_ref().map_or((None, Vec::new()), |probe| {
+                let nvml = probe.nvml();
+                (Some(nvml.driver().to_owned()), nvml.gpus().to_vec())
+            });
+            sources.add(probe);
+            seen
         };
-        sources.add(gpu);
         sources.add(telemetry::host_source(self.folder.path()));
         sources.add(telemetry::target_source(
             processes.map_err(|unseen| unseen.reason),
         ));
         sources.add(telemetry::generator_source());
+        for source in &self.plan.telemetry.sources {
+            let probe = telemetry::metric_source(source, (&url.host, url.port));
+            sources.present.push(Box::new(probe));
+        }
         let scenario = Path::new(&self.plan.scenario.file);
         let folder = scenario.parent().unwrap_or(Path::new(""));
         let environment = telemetry::environment(folder, driver, gpus);

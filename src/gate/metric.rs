@@ -1,7 +1,9 @@
 //! The catalogue of metrics that a gate can name.
 
 use crate::units::Dimension;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{LazyLock, Mutex};
 
 /// Which latency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +110,24 @@ impl TelemetryMetric {
         TELEMETRY.iter().find(|metric| metric.name == name)
     }
 
+    /// A metric that the scenario itself has named. It lives as long as the program, like those of the
+    /// catalogue, so that a gate stays a small value that is copied freely; there are as many as
+    /// scenarios name.
+    pub(super) fn named(name: &str, dimension: Dimension, statistic: Statistic) -> &'static Self {
+        static NAMED: LazyLock<Mutex<BTreeMap<String, &'static TelemetryMetric>>> =
+            LazyLock::new(Mutex::default);
+        let key = format!("{name} {dimension:?} {statistic:?}");
+        let mut known = NAMED.lock().expect("nobody panics while holding it");
+        known.entry(key).or_insert_with(|| {
+            Box::leak(Box::new(Self {
+                name: String::leak(name.to_owned()),
+                dimension,
+                statistic,
+                describe: "named by the scenario",
+            }))
+        })
+    }
+
     /// The whole catalogue.
     pub fn all() -> &'static [Self] {
         TELEMETRY
@@ -120,6 +140,30 @@ const TELEMETRY: &[TelemetryMetric] = &[
         dimension: Dimension::Ratio,
         statistic: Statistic::Mean,
         describe: "share of time in which at least one kernel ran on the GPU",
+    },
+    TelemetryMetric {
+        name: "gpu.sm_active",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "share of cycles in which a multiprocessor had work, over all of them",
+    },
+    TelemetryMetric {
+        name: "gpu.tensor_active",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "share of cycles in which the tensor cores were busy",
+    },
+    TelemetryMetric {
+        name: "gpu.dram_active",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "share of cycles in which GPU memory was read or written",
+    },
+    TelemetryMetric {
+        name: "gpu.engine_active",
+        dimension: Dimension::Ratio,
+        statistic: Statistic::Mean,
+        describe: "share of cycles in which the compute engine was busy; also known of MIG instances",
     },
     TelemetryMetric {
         name: "gpu.memory",
@@ -183,6 +227,64 @@ const TELEMETRY: &[TelemetryMetric] = &[
     },
 ];
 
+/// How soon, and how steadily, replicas follow a step of the load. The step is the beginning of the
+/// gate's phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScalingMetric {
+    /// From the step to the level of ready replicas at which they settle.
+    UpTime,
+    /// From the step to where a latency gate is met again, and stays met.
+    Recovery,
+    /// The most ready replicas, relative to the level at which they settle.
+    Overshoot,
+    /// From the step down to the level at which they settle.
+    DownTime,
+    /// Changes of direction.
+    Flaps,
+}
+
+impl ScalingMetric {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::UpTime,
+        Self::Recovery,
+        Self::Overshoot,
+        Self::DownTime,
+        Self::Flaps,
+    ];
+
+    /// The name in gates, records and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UpTime => "scale_up.time",
+            Self::Recovery => "scale_up.recovery",
+            Self::Overshoot => "scale_up.overshoot",
+            Self::DownTime => "scale_down.time",
+            Self::Flaps => "scale.flaps",
+        }
+    }
+
+    /// The dimension of its values.
+    pub fn dimension(self) -> Dimension {
+        match self {
+            Self::UpTime | Self::Recovery | Self::DownTime => Dimension::Time,
+            Self::Overshoot => Dimension::Ratio,
+            Self::Flaps => Dimension::Count,
+        }
+    }
+
+    /// What it measures, in a few words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::UpTime => "from the step to the level at which ready replicas settle",
+            Self::Recovery => "from the step to where the latency gate is met again and stays met",
+            Self::Overshoot => "most ready replicas, relative to the level at which they settle",
+            Self::DownTime => "from the step down to the level at which ready replicas settle",
+            Self::Flaps => "changes of direction in the number of ready replicas",
+        }
+    }
+}
+
 /// What a gate looks at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Metric {
@@ -199,6 +301,8 @@ pub enum Metric {
     Throughput,
     /// A sampled series.
     Telemetry(&'static TelemetryMetric),
+    /// Replicas that follow the load.
+    Scaling(ScalingMetric),
 }
 
 impl Metric {
@@ -209,6 +313,7 @@ impl Metric {
             Self::ErrorRate => Dimension::Ratio,
             Self::Throughput => Dimension::PerSecond,
             Self::Telemetry(metric) => metric.dimension,
+            Self::Scaling(metric) => metric.dimension(),
         }
     }
 
@@ -219,6 +324,7 @@ impl Metric {
             Self::ErrorRate => "share of requests that failed, timed out or never ended",
             Self::Throughput => "successful requests per second",
             Self::Telemetry(metric) => metric.describe,
+            Self::Scaling(metric) => metric.describe(),
         }
     }
 }
@@ -230,6 +336,7 @@ impl fmt::Display for Metric {
             Self::ErrorRate => f.write_str("error_rate"),
             Self::Throughput => f.write_str("throughput"),
             Self::Telemetry(metric) => f.write_str(metric.name),
+            Self::Scaling(metric) => f.write_str(metric.as_str()),
         }
     }
 }
@@ -241,5 +348,6 @@ pub fn metric_names() -> Vec<String> {
         .map(|kind| format!("{}.p99", kind.as_str()))
         .chain(["error_rate".to_owned(), "throughput".to_owned()])
         .chain(TELEMETRY.iter().map(|metric| metric.name.to_owned()))
+        .chain(ScalingMetric::ALL.map(|metric| metric.as_str().to_owned()))
         .collect()
 }

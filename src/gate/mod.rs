@@ -6,8 +6,10 @@
 mod metric;
 mod parse;
 
-pub use metric::{LatencyKind, Metric, Percentile, Statistic, TelemetryMetric, metric_names};
-pub use parse::{GateError, metric_named, parse};
+pub use metric::{
+    LatencyKind, Metric, Percentile, ScalingMetric, Statistic, TelemetryMetric, metric_names,
+};
+pub use parse::{GateError, Named, metric_named, parse, parse_with};
 
 use crate::units::Quantity;
 use std::fmt;

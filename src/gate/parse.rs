@@ -1,8 +1,11 @@
 //! Reads a gate expression, with the place of the fault when it cannot be read.
 
-use super::{Gate, LatencyKind, Metric, Op, Percentile, TelemetryMetric, metric_names};
+use super::{
+    Gate, LatencyKind, Metric, Op, Percentile, ScalingMetric, Statistic, TelemetryMetric,
+    metric_names,
+};
 use crate::diag::nearest;
-use crate::units::{self, Dimension};
+use crate::units::{self, Dimension, Quantity, UnitError};
 use std::ops::Range;
 
 /// Why a gate cannot be read.
@@ -16,11 +19,28 @@ pub struct GateError {
     pub hint: Option<String>,
 }
 
+/// Metrics beside the catalogue: those that the scenario's own telemetry names.
+#[derive(Clone, Copy, Debug)]
+pub enum Named<'a> {
+    /// These, with the dimension of their values.
+    Only(&'a [(String, Dimension)]),
+    /// Any, with the dimension of the limit: the gate of a record was checked when it was made.
+    Any,
+}
+
 /// Reads `response.p99 < 100ms` and its like.
 ///
 /// # Errors
 /// When the metric is unknown, the operator is missing, or the limit has the wrong dimension.
 pub fn parse(text: &str) -> Result<Gate, GateError> {
+    parse_with(text, Named::Only(&[]))
+}
+
+/// The same, with metrics beside the catalogue.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
     let fault = |span: Range<usize>, message: String, hint: Option<String>| GateError {
         message,
         span,
@@ -41,7 +61,10 @@ pub fn parse(text: &str) -> Result<Gate, GateError> {
     let name = text[..at].trim();
     let name_start = text.len() - text.trim_start().len();
     let name_span = name_start..name_start + name.len();
-    let metric = metric_named(name).map_err(|(message, hint)| fault(name_span, message, hint))?;
+    let limit_of_named = || limit_dimension(&text[at + 1..]);
+    let metric = parse_named(name, op, named, limit_of_named)
+        .map_or_else(|| parse_metric(name, named), Ok)
+        .map_err(|(message, hint)| fault(name_span, message, hint))?;
 
     if op == Op::Above && matches!(metric, Metric::Latency { .. } | Metric::ErrorRate) {
         return Err(fault(
@@ -68,7 +91,7 @@ pub fn parse(text: &str) -> Result<Gate, GateError> {
         "`{metric}` is compared with {}",
         metric.dimension().example()
     );
-    let limit = units::parse_quantity(limit_text)
+    let limit = parse_limit(limit_text, metric.dimension())
         .map_err(|error| fault(limit_span.clone(), error.message, Some(expected.clone())))?;
     if limit.dimension != metric.dimension() {
         return Err(fault(
@@ -96,16 +119,81 @@ pub fn parse(text: &str) -> Result<Gate, GateError> {
     Ok(Gate { metric, op, limit })
 }
 
-/// Whether a share above 100 % makes sense: processes use several cores.
-fn exceeds_one(metric: Metric) -> bool {
-    matches!(metric, Metric::Telemetry(metric) if metric.name == "target.cpu")
+fn parse_limit(text: &str, dimension: Dimension) -> Result<Quantity, UnitError> {
+    if dimension == Dimension::Count {
+        let value = units::parse_number(text)?;
+        return Ok(Quantity { value, dimension });
+    }
+    units::parse_quantity(text)
 }
 
-/// The metric of this name.
+/// The dimension of what stands behind `<` or `>`.
+fn limit_dimension(text: &str) -> Dimension {
+    let text = text.trim_start_matches('=').trim();
+    units::parse_quantity(text).map_or(Dimension::Count, |limit| limit.dimension)
+}
+
+/// Whether a share above 100 % makes sense: processes use several cores, and of a metric that the
+/// scenario has named nothing is known.
+fn exceeds_one(metric: Metric) -> bool {
+    match metric {
+        Metric::Scaling(_) => true,
+        Metric::Telemetry(metric) => {
+            metric.name == "target.cpu" || TelemetryMetric::find(metric.name).is_none()
+        }
+        _ => false,
+    }
+}
+
+/// A metric of the scenario's own telemetry, such as `server.queue_depth`: without a statistic the
+/// gate holds at every moment; with `.mean`, `.max` or `.min` it is about that one.
+fn parse_named(
+    name: &str,
+    op: Op,
+    named: Named<'_>,
+    limit: impl Fn() -> Dimension,
+) -> Option<Metric> {
+    let find = |name: &str| match named {
+        Named::Only(known) => known
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, dimension)| *dimension),
+        // Anything dotted that the catalogue does not know.
+        Named::Any => (name.contains('.') && parse_metric(name, named).is_err()).then(&limit),
+    };
+    let statistic = |word: &str| match word {
+        "mean" => Some(Statistic::Mean),
+        "max" => Some(Statistic::Maximum),
+        "min" => Some(Statistic::Minimum),
+        _ => None,
+    };
+    if let Some((base, word)) = name.rsplit_once('.')
+        && let Some(statistic) = statistic(word)
+        && let Some(dimension) = find(base)
+    {
+        return Some(Metric::Telemetry(TelemetryMetric::named(
+            base, dimension, statistic,
+        )));
+    }
+    let always = match op {
+        Op::Below => Statistic::Maximum,
+        Op::Above => Statistic::Minimum,
+    };
+    let dimension = find(name)?;
+    Some(Metric::Telemetry(TelemetryMetric::named(
+        name, dimension, always,
+    )))
+}
+
+/// The metric of this name in the catalogue.
 ///
 /// # Errors
 /// What is wrong with the name, and what may have been meant.
 pub fn metric_named(name: &str) -> Result<Metric, (String, Option<String>)> {
+    parse_metric(name, Named::Only(&[]))
+}
+
+fn parse_metric(name: &str, named: Named<'_>) -> Result<Metric, (String, Option<String>)> {
     match name {
         "" => return Err(("the metric is missing".to_owned(), None)),
         "error_rate" => return Ok(Metric::ErrorRate),
@@ -114,6 +202,12 @@ pub fn metric_named(name: &str) -> Result<Metric, (String, Option<String>)> {
     }
     if let Some(metric) = TelemetryMetric::find(name) {
         return Ok(Metric::Telemetry(metric));
+    }
+    if let Some(metric) = ScalingMetric::ALL
+        .iter()
+        .find(|metric| metric.as_str() == name)
+    {
+        return Ok(Metric::Scaling(*metric));
     }
     if let Some((kind, statistic)) = name.split_once('.')
         && let Some(&kind) = LatencyKind::ALL.iter().find(|k| k.as_str() == kind)
@@ -133,7 +227,10 @@ pub fn metric_named(name: &str) -> Result<Metric, (String, Option<String>)> {
             )),
         };
     }
-    let names = metric_names();
+    let mut names = metric_names();
+    if let Named::Only(known) = named {
+        names.extend(known.iter().map(|(name, _)| name.clone()));
+    }
     let hint = nearest(name, names.iter().map(String::as_str)).map_or_else(
         || format!("known metrics: {}", names.join(", ")),
         |near| format!("did you mean `{near}`?"),
@@ -192,6 +289,56 @@ mod tests {
         }
         let hint = parse("respons.p99 < 100ms").unwrap_err().hint;
         assert_eq!(hint.as_deref(), Some("did you mean `response.p99`?"));
+    }
+
+    #[test]
+    fn metrics_that_the_scenario_names() {
+        let known = [
+            ("server.queue_depth".to_owned(), Dimension::Count),
+            ("server.kv.max".to_owned(), Dimension::Ratio),
+        ];
+        let read = |text: &str| {
+            let Gate { metric, limit, .. } = parse_with(text, Named::Only(&known))?;
+            let Metric::Telemetry(metric) = metric else {
+                panic!("a sampled metric");
+            };
+            Ok::<_, GateError>((metric.name, metric.statistic, limit.value))
+        };
+        use Statistic::{Maximum, Mean, Minimum};
+        for (text, expected) in [
+            (
+                "server.queue_depth < 1_000",
+                ("server.queue_depth", Maximum, 1000.0),
+            ),
+            (
+                "server.queue_depth >= 1",
+                ("server.queue_depth", Minimum, 1.0),
+            ),
+            (
+                "server.queue_depth.mean < 9.5",
+                ("server.queue_depth", Mean, 9.5),
+            ),
+            ("server.kv.max < 90%", ("server.kv.max", Maximum, 0.9)),
+            ("server.kv.max.mean < 150%", ("server.kv.max", Mean, 1.5)),
+        ] {
+            assert_eq!(read(text), Ok(expected), "{text}");
+        }
+        for (text, message) in [
+            ("server.queue_depht < 5", "unknown metric"),
+            ("server.queue_depth < 5ms", "not a number"),
+            ("server.kv.max < 5", "no unit"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.message.contains(message), "{text}: {}", error.message);
+        }
+        let hint = read("server.queue_depht < 5").unwrap_err().hint;
+        assert_eq!(hint.as_deref(), Some("did you mean `server.queue_depth`?"));
+        // Of a record: what the limit says.
+        let gate = parse_with("server.queue_depth < 1000", Named::Any).unwrap();
+        assert_eq!(gate.to_string(), "server.queue_depth < 1000");
+        assert!(parse_with("respons < 1", Named::Any).is_err());
+        let gate = parse_with("response.p99 < 10ms", Named::Any).unwrap();
+        assert!(matches!(gate.metric, Metric::Latency { .. }));
     }
 
     proptest! {

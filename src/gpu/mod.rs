@@ -11,6 +11,6 @@ mod reading;
 mod unavailable;
 
 pub use half::{from_half, to_half};
-pub use nvml::Nvml;
+pub use nvml::{Nvml, SIMULATED};
 pub use reading::{Lack, Reading, Throttle};
 pub use unavailable::Unavailable;

@@ -19,7 +19,7 @@ const NAMES: [&str; 2] = ["libnvidia-ml.so.1", "libnvidia-ml.so"];
 const NAMES: [&str; 1] = ["nvml.dll"];
 
 /// A device or driver that carries this word in its name makes its values up.
-const SIMULATED: &str = "SIMULATED";
+pub const SIMULATED: &str = "SIMULATED";
 
 /// An open NVML with the GPUs that it can read.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use super::{
     BaseUrl, PhasePlan, Plan, PlannedGate, RequestPlan, TargetAddress, TargetPlan, is_path,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::gate::Metric;
+use crate::gate::{Metric, ScalingMetric};
 use crate::record::ScenarioInfo;
 use crate::scenario::{
     Body, DataOrder, GpuSource, Header, Length, Phase, Request, Scenario, ScenarioGate, Text,
@@ -54,6 +54,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
         .collect();
     for gate in &scenario.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, &mut found);
+        refuse_without_step(gate, None, scenario, &mut found);
     }
     let most_slots = phases.iter().map(|phase| phase.load.slots()).max();
     let (Some(address), Some(most_slots), false) = (address, most_slots, found.has_errors()) else {
@@ -125,6 +126,7 @@ fn secrets_of(scenario: &Scenario) -> Vec<String> {
         .iter()
         .flat_map(|request| &request.secrets)
         .chain(headers)
+        .chain(scenario.telemetry.secrets())
         .filter(|secret| secret.len() >= SHORTEST)
         .cloned()
         .collect();
@@ -362,6 +364,7 @@ fn compile_phase(phase: &Phase, scenario: &Scenario, found: &mut Diagnostics) ->
     };
     for gate in &phase.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, found);
+        refuse_without_step(gate, Some(phase), scenario, found);
         refuse_too_few(gate, phase, stop, found);
     }
     let weight = |request: usize| {
@@ -405,12 +408,54 @@ fn refuse_without_telemetry(gate: &ScenarioGate, gpu: &GpuSource, found: &mut Di
     }
 }
 
+/// Scaling is judged on a step from one phase to the next, by replicas that somebody counts.
+fn refuse_without_step(
+    gate: &ScenarioGate,
+    phase: Option<&Phase>,
+    scenario: &Scenario,
+    found: &mut Diagnostics,
+) {
+    let Metric::Scaling(metric) = gate.gate.metric else {
+        return;
+    };
+    let mut refuse = |message: String, hint: &str| {
+        found.push(
+            Diagnostic::error(Code::ImpossiblePromise, message)
+                .at(gate.span.clone())
+                .hint(hint),
+        );
+    };
+    let mut metrics = scenario
+        .telemetry
+        .sources
+        .iter()
+        .flat_map(|source| &source.metrics);
+    if !metrics.any(|metric| metric.name.ends_with(".replicas")) {
+        refuse(
+            format!(
+                "`{}` cannot be judged: nothing counts the replicas",
+                metric.as_str()
+            ),
+            "name a metric `replicas` in [telemetry]: prometheus = [{ name = \"server\", url = \
+             \"/metrics\", metrics = { replicas = \"…\" } }]",
+        );
+    }
+    let first = scenario.phases.first().map(|phase| &phase.name.value);
+    let is_step = phase.is_some_and(|phase| Some(&phase.name.value) != first);
+    if metric != ScalingMetric::Flaps && !is_step {
+        refuse(
+            format!("`{}` is about a step of the load", metric.as_str()),
+            "put it into a phase that comes after another one: the step is the beginning of its phase",
+        );
+    }
+}
+
 /// A percentile that the phase's own length makes undecidable is refused before any load.
 fn refuse_too_few(gate: &ScenarioGate, phase: &Phase, stop: Stop, found: &mut Diagnostics) {
     let allowed = match gate.gate.metric {
         Metric::Latency { percentile, .. } => percentile.allowed_share(),
         Metric::ErrorRate => gate.gate.limit.value,
-        Metric::Throughput | Metric::Telemetry(_) => return,
+        Metric::Throughput | Metric::Telemetry(_) | Metric::Scaling(_) => return,
     };
     let refuse = |message: String, hint: String| {
         Diagnostic::error(Code::ImpossiblePromise, message)

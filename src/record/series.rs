@@ -1,5 +1,6 @@
 //! Telemetry: time series sampled beside the load, on the run's clock.
 
+use crate::units::Dimension;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -40,6 +41,13 @@ pub struct SeriesInfo {
     /// Why it will have no values, where that is known from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lack: Option<String>,
+    /// What its values are, where the scenario has named the metric and no catalogue knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimension: Option<Dimension>,
+    /// Whether a sample without a value only says that there is no new reading, because readings come
+    /// more slowly than they are asked for. Their distance is then the period of the series.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refreshes: bool,
 }
 
 impl SeriesInfo {
@@ -49,7 +57,23 @@ impl SeriesInfo {
             metric: metric.into(),
             instance: instance.into(),
             lack: None,
+            dimension: None,
+            refreshes: false,
         }
+    }
+
+    /// The same series, with readings that come at a pace of their own.
+    #[must_use]
+    pub fn refreshing(mut self) -> Self {
+        self.refreshes = true;
+        self
+    }
+
+    /// The same series, with the dimension of its values.
+    #[must_use]
+    pub fn of_dimension(mut self, dimension: Dimension) -> Self {
+        self.dimension = Some(dimension);
+        self
     }
 
     /// The same series, known to have no values.
@@ -126,6 +150,33 @@ impl Source {
         Ok(())
     }
 
+    /// The distance between two readings: the median of what was seen, where that is longer than
+    /// what was asked for.
+    fn period_ns_of(&self, info: &SeriesInfo, values: &[Option<f64>]) -> u64 {
+        if !info.refreshes {
+            return self.info.period_ns;
+        }
+        let known = self
+            .at_ns
+            .iter()
+            .zip(values)
+            .filter(|(_, value)| value.is_some());
+        let at: Vec<u64> = known.map(|(&at, _)| at).collect();
+        let mut distances: Vec<u64> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        distances.sort_unstable();
+        let median = distances.get(distances.len() / 2).copied();
+        median.unwrap_or_default().max(self.info.period_ns)
+    }
+
+    /// All series with their points.
+    pub fn all(&self) -> impl Iterator<Item = Series<'_>> {
+        self.info
+            .series
+            .iter()
+            .zip(&self.values)
+            .map(|(info, values)| self.series(info, values))
+    }
+
     /// The series of one metric, one for each instance, with their points.
     pub fn of<'a>(&'a self, metric: &'a str) -> impl Iterator<Item = Series<'a>> {
         self.info
@@ -133,12 +184,16 @@ impl Source {
             .iter()
             .zip(&self.values)
             .filter(move |(info, _)| info.metric == metric)
-            .map(|(info, values)| Series {
-                info,
-                period_ns: self.info.period_ns,
-                at_ns: &self.at_ns,
-                values,
-            })
+            .map(|(info, values)| self.series(info, values))
+    }
+
+    fn series<'a>(&'a self, info: &'a SeriesInfo, values: &'a [Option<f64>]) -> Series<'a> {
+        Series {
+            info,
+            period_ns: self.period_ns_of(info, values),
+            at_ns: &self.at_ns,
+            values,
+        }
     }
 }
 
@@ -147,7 +202,8 @@ impl Source {
 pub struct Series<'a> {
     /// Which series.
     pub info: &'a SeriesInfo,
-    /// The distance between two samples that was asked for.
+    /// The distance between two samples: the one that was asked for, or that between two readings
+    /// where the source itself is slower.
     pub period_ns: u64,
     /// When each sample was taken.
     pub at_ns: &'a [u64],
@@ -184,8 +240,36 @@ impl Series<'_> {
     /// How long a value holds when no other follows: long enough to bridge a late sample, short
     /// enough that a source that has died is noticed.
     fn hold_ns(&self) -> u64 {
+        self.period_ns
+            .saturating_mul(3)
+            .clamp(1, self.longest_silence_ns())
+    }
+
+    /// The longest time without a value that a judgement bears: two seconds, or one and a half
+    /// periods of a source that is slower than that allows.
+    pub fn longest_silence_ns(&self) -> u64 {
         const LONGEST_SILENCE_NS: u64 = 2_000_000_000;
-        (3 * self.period_ns).clamp(1, LONGEST_SILENCE_NS)
+        LONGEST_SILENCE_NS.max(self.period_ns.saturating_mul(3) / 2)
+    }
+
+    /// The value at each sample; where readings come more slowly than samples, a value holds until
+    /// the next one, as long as it may.
+    pub fn held(&self) -> Vec<Option<f64>> {
+        if !self.info.refreshes {
+            return self.values.to_vec();
+        }
+        let hold = self.hold_ns();
+        let mut last: Option<(u64, f64)> = None;
+        let at_each = self.at_ns.iter().zip(self.values);
+        at_each
+            .map(|(&at, value)| {
+                if let Some(value) = value {
+                    last = Some((at, *value));
+                }
+                last.filter(|(since, _)| at - since <= hold)
+                    .map(|(_, value)| value)
+            })
+            .collect()
     }
 
     /// The series between two moments; `None` when it has no value there at all.
@@ -316,6 +400,27 @@ mod tests {
         .unwrap();
         assert!((seen.coverage - 0.6).abs() < 1e-9, "{seen:?}");
         assert_eq!(seen.longest_gap_ns, 3 * S / 10);
+    }
+
+    #[test]
+    fn a_source_that_refreshes_slowly_has_the_period_of_its_readings() {
+        // Asked each second, it has a new reading every ten.
+        let points: Vec<(u64, Option<f64>)> = (0..60)
+            .map(|second| (second * S, (second % 10 == 0).then_some(0.5)))
+            .collect();
+        let mut source = source(&points);
+        source.info.period_ns = S;
+        let window = |source: &Source| {
+            let series = source.of("gpu.utilization").next().unwrap();
+            (series.period_ns, series.window(0, 60 * S).unwrap())
+        };
+        let (period, seen) = window(&source);
+        assert_eq!(period, S);
+        assert!(seen.coverage < 0.25, "{seen:?}");
+        source.info.series[0].refreshes = true;
+        let (period, seen) = window(&source);
+        assert_eq!((period, seen.longest_gap_ns, seen.samples), (10 * S, 0, 6));
+        assert!((seen.coverage - 1.0).abs() < 1e-9, "{seen:?}");
     }
 
     #[test]

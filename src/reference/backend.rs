@@ -7,6 +7,7 @@ use super::model::{self, Answer, INPUTS};
 use super::queue::{Done, Item, Queue};
 use super::timer::{RuntimeTimer, ThreadTimer, Timer, block_on};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -39,12 +40,14 @@ pub(super) enum Placement {
     Runtime,
 }
 
-/// Starts the loop. It ends when the queue is closed, and closes the queue should it break.
+/// Starts the loop of one worker. It ends when the queue is closed or the worker is no longer wanted,
+/// and closes the queue should it break.
 pub(super) fn start(
     queue: &Arc<Queue>,
     backend: impl Backend,
     step_time: Duration,
     books: &Arc<Books>,
+    wanted: Arc<AtomicBool>,
     placement: Placement,
 ) {
     let worker = Loop {
@@ -53,6 +56,7 @@ pub(super) fn start(
         step_time,
         free_since: Instant::now(),
         books: Arc::clone(books),
+        wanted,
     };
     match placement {
         Placement::Thread => {
@@ -77,18 +81,24 @@ struct Loop<B> {
     /// When the last step was over.
     free_since: Instant,
     books: Arc<Books>,
+    /// Whether this worker is one of those that there should be.
+    wanted: Arc<AtomicBool>,
 }
 
 /// Without a backend nobody would answer, and requests would wait for ever.
 impl<B> Drop for Loop<B> {
     fn drop(&mut self) {
-        self.queue.close();
+        if self.wanted.load(Ordering::Relaxed) {
+            self.queue.close();
+        }
     }
 }
 
 impl<B: Backend> Loop<B> {
     async fn run(mut self, timer: &impl Timer) {
-        while let Some(batch) = self.queue.next_batch(timer).await {
+        let wanted = Arc::clone(&self.wanted);
+        let is_wanted = || wanted.load(Ordering::Relaxed);
+        while let Some(batch) = self.queue.next_batch(timer, is_wanted).await {
             self.step(batch, timer).await;
         }
     }
@@ -160,7 +170,8 @@ mod tests {
                 capacity: 1000,
             }));
             let books = Arc::new(Books::default());
-            start(&queue, backend, 8 * MS, &books, placement);
+            let wanted = Arc::new(AtomicBool::new(true));
+            start(&queue, backend, 8 * MS, &books, wanted, placement);
             Self { queue, books }
         }
 
@@ -300,6 +311,7 @@ mod tests {
                 step_time: 8 * MS,
                 free_since,
                 books: Arc::clone(&bench.books),
+                wanted: Arc::new(AtomicBool::new(true)),
             };
             Instant::now() - looped.begins(&[item])
         };

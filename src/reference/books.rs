@@ -27,6 +27,7 @@ pub(super) struct Ledger {
     pub(super) held: u64,
     pub(super) leaked_bytes: u64,
     pub(super) tokens: u64,
+    pub(super) scaled: Vec<Scaled>,
 }
 
 impl Ledger {
@@ -106,6 +107,15 @@ impl Books {
         self.lock().leaked_bytes += bytes;
     }
 
+    /// The number of workers has changed.
+    pub(super) fn scaled(&self, at: Duration, ready: u32, desired: u32) {
+        self.lock().scaled.push(Scaled {
+            at_ms: milliseconds(at),
+            ready,
+            desired,
+        });
+    }
+
     /// Tokens were generated.
     pub(super) fn tokens(&self, count: u64) {
         self.lock().tokens += count;
@@ -148,6 +158,9 @@ pub struct Truth {
     pub batch_sizes: BTreeMap<usize, u64>,
     /// Tokens that chat completions have generated.
     pub tokens: u64,
+    /// How the number of workers changed; empty where it cannot change.
+    #[serde(default)]
+    pub scaled: Vec<Scaled>,
     /// The server's own time for each of `inference_answers`.
     pub server_time: ServerTime,
 }
@@ -163,6 +176,17 @@ pub struct Delays {
     pub longest_ms: f64,
     /// How many answers were delayed by so many microseconds.
     pub by_us: BTreeMap<u64, u64>,
+}
+
+/// How many workers there were from this moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaled {
+    /// Milliseconds since the server's start.
+    pub at_ms: f64,
+    /// Workers that took batches.
+    pub ready: u32,
+    /// Workers that the rule wanted.
+    pub desired: u32,
 }
 
 /// A freeze as it was applied, in milliseconds since the server's start.
@@ -232,6 +256,7 @@ impl Truth {
             batches: ledger.batches(),
             batch_sizes: ledger.batch_sizes,
             tokens: ledger.tokens,
+            scaled: ledger.scaled,
             server_time: ledger.server_time.into(),
         }
     }

@@ -4,6 +4,7 @@
 
 use super::books::Ledger;
 use super::queue::Depth;
+use super::workers::WorkerCounts;
 use crate::record::Distribution as _;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
@@ -17,6 +18,7 @@ pub(super) struct Snapshot {
     pub(super) ledger: Ledger,
     pub(super) in_flight: u64,
     pub(super) depth: Depth,
+    pub(super) workers: WorkerCounts,
     /// Resident memory of this process in bytes, where the system tells.
     pub(super) resident_bytes: Option<u64>,
 }
@@ -116,7 +118,16 @@ impl Collector for Snapshot {
                 "Requests being answered",
                 Some(self.in_flight),
             ),
-            ("reference_replicas", "Servers behind this one", Some(1)),
+            (
+                "reference_replicas",
+                "Workers that take batches",
+                Some(self.workers.ready.into()),
+            ),
+            (
+                "reference_replicas_desired",
+                "Workers that the scaling rule wants",
+                Some(self.workers.desired.into()),
+            ),
             (
                 "process_resident_memory_bytes",
                 "Resident memory",
@@ -193,6 +204,12 @@ mod tests {
             ledger: books.snapshot(),
             in_flight: 4,
             depth: Depth { high: 2, low: 7 },
+            workers: WorkerCounts {
+                ready: 2,
+                desired: 3,
+                min: 1,
+                max: 4,
+            },
             resident_bytes: Some(1024),
         };
         insta::assert_snapshot!(snapshot.text(), @r#"
@@ -207,9 +224,12 @@ mod tests {
         # HELP reference_in_flight_requests Requests being answered
         # TYPE reference_in_flight_requests gauge
         reference_in_flight_requests 4
-        # HELP reference_replicas Servers behind this one
+        # HELP reference_replicas Workers that take batches
         # TYPE reference_replicas gauge
-        reference_replicas 1
+        reference_replicas 2
+        # HELP reference_replicas_desired Workers that the scaling rule wants
+        # TYPE reference_replicas_desired gauge
+        reference_replicas_desired 3
         # HELP process_resident_memory_bytes Resident memory
         # TYPE process_resident_memory_bytes gauge
         process_resident_memory_bytes 1024

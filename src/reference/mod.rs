@@ -20,9 +20,10 @@ mod tests;
 mod text;
 mod timer;
 mod token;
+mod workers;
 
 pub use api::TOKEN_INTERVAL;
-pub use books::{Delays, ServerTime, StallWindow, TRUTH_SCHEMA, Truth};
+pub use books::{Delays, Scaled, ServerTime, StallWindow, TRUTH_SCHEMA, Truth};
 pub use memory::{Dialer, MemoryListener, in_memory};
 pub use model::{Answer, CLASSES, INPUTS, MODEL, PARAMETERS, answer, data_file};
 

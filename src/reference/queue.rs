@@ -75,7 +75,7 @@ pub(super) struct Depth {
     pub(super) low: usize,
 }
 
-/// The queue. Handlers put items in; one backend takes batches out.
+/// The queue. Handlers put items in; workers take batches out.
 #[derive(Debug)]
 pub(super) struct Queue {
     rules: Rules,
@@ -139,6 +139,11 @@ impl Queue {
         })
     }
 
+    /// Whether nobody takes anything out any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Ends the backend's loop. What still waits is dropped, which its receivers notice.
     pub(super) fn close(&self) {
         let mut lanes = self.lock();
@@ -149,9 +154,25 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Awaits the next batch, which is not empty; `None` once the queue is closed.
-    pub(super) async fn next_batch(&self, timer: &impl Timer) -> Option<Vec<Item>> {
+    /// Makes every worker that waits look again whether it is still wanted.
+    pub(super) fn wake_all(&self) {
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    /// Awaits the next batch, which is not empty; `None` once the queue is closed or this worker is no
+    /// longer wanted.
+    pub(super) async fn next_batch(
+        &self,
+        timer: &impl Timer,
+        is_wanted: impl Fn() -> bool,
+    ) -> Option<Vec<Item>> {
         loop {
+            if !is_wanted() {
+                // What woke this worker may have been meant for another.
+                self.changed.notify_one();
+                return None;
+            }
             let next = {
                 let mut lanes = self.lock();
                 let next = lanes.next(Instant::now(), self.rules);
@@ -159,7 +180,13 @@ impl Queue {
                     Next::Closed => return None,
                     Next::Batch => {
                         let batch = lanes.take(self.rules.max_batch);
+                        let is_more = lanes.len() > 0;
                         if !batch.is_empty() {
+                            drop(lanes);
+                            if is_more {
+                                // For another worker, if there is one that waits.
+                                self.changed.notify_one();
+                            }
                             return Some(batch);
                         }
                         // Nobody waits for any of these any more.

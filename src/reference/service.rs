@@ -2,13 +2,14 @@
 //!
 //! Nothing here knows HTTP.
 
-use super::backend::{self, Cpu, Placement};
+use super::backend::{Cpu, Placement};
 use super::books::{Books, Truth};
 use super::jobs::Jobs;
 use super::misbehaviour::Misbehaviour;
 use super::model::INPUTS;
 use super::queue::{Done, Item, Priority, Queue, Refused, Rules};
 use super::token::TokenKey;
+use super::workers::Workers;
 use crate::scenario::ReferenceOptions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ const QUEUE_CAPACITY: usize = 10_000;
 pub(super) struct Service {
     pub(super) books: Arc<Books>,
     pub(super) misbehaviour: Misbehaviour,
+    pub(super) workers: Arc<Workers>,
     pub(super) queue: Arc<Queue>,
     pub(super) jobs: Jobs,
     pub(super) key: TokenKey,
@@ -41,10 +43,18 @@ impl Service {
             max_wait: options.max_wait,
             capacity: QUEUE_CAPACITY,
         }));
-        backend::start(&queue, Cpu, options.step_time, &books, placement);
+        let workers = Workers::start(
+            &queue,
+            || Cpu,
+            options.step_time,
+            options.scaling,
+            &books,
+            placement,
+        );
         Self {
             misbehaviour: Misbehaviour::new(options, &books),
             books,
+            workers,
             queue,
             jobs: Jobs::default(),
             key: TokenKey::of_seed(options.seed),

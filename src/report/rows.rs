@@ -289,17 +289,7 @@ pub(super) fn partial(record: &RunRecord) -> Option<String> {
 
 /// Every series of a source, with its points.
 pub(super) fn series_of(source: &Source) -> impl Iterator<Item = Series<'_>> {
-    source
-        .info
-        .series
-        .iter()
-        .zip(&source.values)
-        .map(|(info, values)| Series {
-            info,
-            period_ns: source.info.period_ns,
-            at_ns: &source.at_ns,
-            values,
-        })
+    source.all()
 }
 
 /// The headline without the verdict in front of it.

@@ -4,7 +4,7 @@
 use super::expand::{ExpandError, Lookup, Text, expand};
 use super::template::{self, Template};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceText, nearest};
-use crate::units;
+use crate::units::{self, Dimension};
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(super) struct Context<'a> {
     pub(super) source: &'a SourceText,
     pub(super) lookup: &'a dyn Lookup,
     pub(super) diagnostics: Diagnostics,
+    /// Metrics that the scenario's own telemetry names, for its gates.
+    pub(super) named: Vec<(String, Dimension)>,
 }
 
 impl Context<'_> {
@@ -336,12 +338,12 @@ impl<'t> Table<'t> {
         )
     }
 
-    pub(super) fn parsed<T>(
+    pub(super) fn parsed<T, E: Display>(
         &mut self,
         cx: &mut Context<'_>,
         key: &'static str,
         expected: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<Located<T>> {
         let value = self.get(key)?;
         cx.parsed(value, key, expected, parse)

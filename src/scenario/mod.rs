@@ -11,13 +11,18 @@ mod phase;
 mod reference;
 mod request;
 mod target;
+mod telemetry;
 mod template;
 
 pub use decode::Located;
 pub use expand::{Lookup, Text};
 pub use json::JsonTemplate;
 pub use parse::parse;
-pub use reference::{Delay, ReferenceOptions, Stall};
+pub use reference::{Delay, ReferenceOptions, Scaling, Stall};
+pub use telemetry::{
+    Combine, DcgmSource, Endpoint, GpuSource, HttpUrl, MetricSource, Select, SourceMetric, Take,
+    Telemetry,
+};
 pub use template::{Part, Template};
 
 use crate::diag::SourceText;
@@ -186,24 +191,4 @@ pub struct ScenarioGate {
     pub gate: Gate,
     /// Where it stands.
     pub span: Range<usize>,
-}
-
-/// What is sampled beside the load.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Telemetry {
-    /// Where GPU series come from.
-    pub gpu: GpuSource,
-    /// The distance between two samples of a GPU.
-    pub gpu_interval: Duration,
-}
-
-/// Where GPU series come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GpuSource {
-    /// NVML where the target is on this host and a driver is there.
-    Auto,
-    /// NVML of this host, wherever the target is; optionally from this library file.
-    Nvml(Option<String>),
-    /// Nowhere.
-    None,
 }

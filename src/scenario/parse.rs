@@ -5,13 +5,11 @@ use super::expand::Lookup;
 use super::phase::{read_gates, read_phases};
 use super::request::read_request;
 use super::target::{missing_target, read_target};
-use super::{GpuSource, Scenario, Telemetry};
+use super::telemetry::read_telemetry;
+use super::{Scenario, Telemetry};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceText};
 use std::ops::Range;
-use std::time::Duration;
 use toml::de::{DeTable, DeValue};
-
-const DEFAULT_GPU_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reads a scenario. The diagnostics hold every fault that was found; where they have errors, the
 /// scenario is incomplete and must not be run.
@@ -21,6 +19,7 @@ pub fn parse(source: &SourceText, lookup: &dyn Lookup) -> (Scenario, Diagnostics
         source,
         lookup,
         diagnostics: Diagnostics::default(),
+        named: Vec::new(),
     };
     for error in &syntax_errors {
         let mut diagnostic = Diagnostic::error(Code::Syntax, error.message());
@@ -95,6 +94,11 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
             requests.push(read_request(cx, name, table, &mut literal_secrets));
         }
     }
+    // Before the gates, which may name its metrics.
+    let telemetry = match root.table(cx, "telemetry", "[telemetry]") {
+        Some(table) => read_telemetry(cx, table, &mut literal_secrets),
+        None => Telemetry::default(),
+    };
     root.require(
         cx,
         "phase",
@@ -102,10 +106,6 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
     );
     let phases = read_phases(cx, root, &request_names);
     let gates = read_gates(cx, root);
-    let telemetry = match root.table(cx, "telemetry", "[telemetry]") {
-        Some(table) => read_telemetry(cx, table),
-        None => default_telemetry(),
-    };
     Scenario {
         source: cx.source.clone(),
         literal_secrets,
@@ -136,69 +136,4 @@ pub(super) fn name_error(cx: &mut Context<'_>, span: Range<usize>, what: &str) {
         format!("{what} consists of letters, digits, `-`, `_` and `.`, at most 64 of them"),
         "",
     );
-}
-
-fn default_telemetry() -> Telemetry {
-    Telemetry {
-        gpu: GpuSource::Auto,
-        gpu_interval: DEFAULT_GPU_INTERVAL,
-    }
-}
-
-fn read_telemetry(cx: &mut Context<'_>, mut table: Table<'_>) -> Telemetry {
-    const FORMS: &str =
-        "`gpu` is \"auto\", \"nvml\", \"none\" or { nvml = \"/path/to/libnvidia-ml.so.1\" }";
-    let gpu = match table.get("gpu") {
-        None => GpuSource::Auto,
-        Some(value) => match value.get_ref() {
-            DeValue::Table(entries) => {
-                let mut inner = Table::new(entries, value.span(), "gpu");
-                let library = inner.text(cx, "nvml").map(|text| text.value);
-                if inner.has("dcgm") {
-                    inner.get("dcgm");
-                    cx.error(
-                        Code::Unsupported,
-                        inner.key_span("dcgm"),
-                        "GPU telemetry from dcgm-exporter is not available in this version",
-                        FORMS,
-                    );
-                }
-                inner.finish(cx);
-                GpuSource::Nvml(library)
-            }
-            _ => match cx.text(value, "gpu") {
-                None => GpuSource::Auto,
-                Some(text) => match text.value.as_str() {
-                    "auto" => GpuSource::Auto,
-                    "nvml" => GpuSource::Nvml(None),
-                    "none" => GpuSource::None,
-                    other => {
-                        cx.error(
-                            Code::InvalidValue,
-                            text.span,
-                            format!("`{other}` is not a source of GPU telemetry"),
-                            FORMS,
-                        );
-                        GpuSource::Auto
-                    }
-                },
-            },
-        },
-    };
-    let interval = table.duration(cx, "gpu_interval");
-    if let Some(interval) = &interval
-        && !(Duration::from_millis(10)..=Duration::from_secs(2)).contains(&interval.value)
-    {
-        cx.error(
-            Code::InvalidValue,
-            interval.span.clone(),
-            "`gpu_interval` lies between 10ms and 2s",
-            "a gap of more than 2s makes a gate inconclusive",
-        );
-    }
-    table.finish(cx);
-    Telemetry {
-        gpu,
-        gpu_interval: interval.map_or(DEFAULT_GPU_INTERVAL, |interval| interval.value),
-    }
 }

@@ -6,7 +6,7 @@ use super::parse::{is_name, name_error};
 use super::target::positive;
 use super::{Length, Phase, ScenarioGate};
 use crate::diag::{Code, nearest};
-use crate::gate;
+use crate::gate::{self, Named};
 use std::time::Duration;
 
 pub(super) fn read_phases(
@@ -146,7 +146,7 @@ pub(super) fn read_gates(cx: &mut Context<'_>, table: &mut Table<'_>) -> Vec<Sce
     let texts = table.texts(cx, "gates").unwrap_or_default();
     let mut gates = Vec::new();
     for text in texts {
-        match gate::parse(&text.value) {
+        match gate::parse_with(&text.value, Named::Only(&cx.named)) {
             Ok(gate) => gates.push(ScenarioGate {
                 text: text.value,
                 gate,

@@ -30,6 +30,8 @@ pub struct ReferenceOptions {
     pub leak_per_request: u64,
     /// Whether `/v1/…` demands a token from `/auth/token`.
     pub require_auth: bool,
+    /// How the number of its workers follows the queue; `None` for one worker.
+    pub scaling: Option<Scaling>,
 }
 
 impl Default for ReferenceOptions {
@@ -45,6 +47,7 @@ impl Default for ReferenceOptions {
             reject_logins: 0.0,
             leak_per_request: 0,
             require_auth: false,
+            scaling: None,
         }
     }
 }
@@ -143,6 +146,81 @@ impl fmt::Display for Stall {
     }
 }
 
+/// How the number of workers follows the length of the queue, as an autoscaler of pods would do it:
+/// `queue ÷ target`, rounded up, is what is wanted; a new worker is ready after `start`; workers go only
+/// when fewer have been wanted for the whole of `cooldown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scaling {
+    /// The fewest workers.
+    pub min: u32,
+    /// The most workers.
+    pub max: u32,
+    /// Items in the queue for each worker.
+    pub target: u32,
+    /// From the decision to a worker that is ready.
+    pub start: Duration,
+    /// How long fewer must have been wanted before workers go.
+    pub cooldown: Duration,
+}
+
+impl Scaling {
+    /// Reads `1 to 4 at 20 queued, start 2s, cooldown 5s`.
+    ///
+    /// # Errors
+    /// When the text has another form, or the numbers make no sense.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let malformed =
+            || format!("`{text}` is not of the form `1 to 4 at 20 queued, start 2s, cooldown 5s`");
+        let mut parts = text.split(',').map(str::trim);
+        let words: Vec<&str> = parts
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let [min, "to", max, "at", target, "queued"] = words[..] else {
+            return Err(malformed());
+        };
+        let number = |text: &str| text.parse::<u32>().map_err(|_| malformed());
+        let mut scaling = Self {
+            min: number(min)?,
+            max: number(max)?,
+            target: number(target)?,
+            start: Duration::ZERO,
+            cooldown: Duration::ZERO,
+        };
+        for part in parts {
+            let (key, value) = part.split_once(' ').ok_or_else(malformed)?;
+            let value = units::parse_duration(value).map_err(|error| error.to_string())?;
+            match key {
+                "start" => scaling.start = value,
+                "cooldown" => scaling.cooldown = value,
+                _ => return Err(malformed()),
+            }
+        }
+        if scaling.min == 0 || scaling.max < scaling.min || scaling.max > 64 || scaling.target == 0
+        {
+            return Err(format!(
+                "`{text}`: there are 1 to 64 workers, the fewest first, and at least 1 item for each"
+            ));
+        }
+        Ok(scaling)
+    }
+}
+
+impl fmt::Display for Scaling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            min, max, target, ..
+        } = self;
+        write!(
+            f,
+            "{min} to {max} at {target} queued, start {}, cooldown {}",
+            plain(self.start),
+            plain(self.cooldown)
+        )
+    }
+}
+
 /// A duration as the parsers read it.
 fn plain(duration: Duration) -> String {
     format!("{}us", duration.as_micros())
@@ -165,6 +243,9 @@ impl ReferenceOptions {
         }
         if let Some(stall) = self.stall {
             args.push(format!("--stall={stall}"));
+        }
+        if let Some(scaling) = self.scaling {
+            args.push(format!("--scaling={scaling}"));
         }
         if self.require_auth {
             args.push("--require-auth".to_owned());
@@ -241,6 +322,27 @@ mod tests {
             ("fast", "does not begin"),
         ] {
             let error = Delay::parse(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn scaling_reads_and_prints_alike() {
+        let scaling = Scaling::parse("1 to 4 at 20 queued, start 2s, cooldown 5s").unwrap();
+        assert_eq!((scaling.min, scaling.max, scaling.target), (1, 4, 20));
+        assert_eq!(Scaling::parse(&scaling.to_string()).unwrap(), scaling);
+        assert_eq!(
+            Scaling::parse("2 to 2 at 1 queued").unwrap().start,
+            Duration::ZERO
+        );
+        for (text, part) in [
+            ("4", "not of the form"),
+            ("1 to 4 at 20 queued, begin 2s", "not of the form"),
+            ("4 to 1 at 20 queued", "the fewest first"),
+            ("0 to 1 at 20 queued", "1 to 64"),
+            ("1 to 4 at 20 queued, start soon", "does not begin"),
+        ] {
+            let error = Scaling::parse(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
         }
     }

@@ -2,7 +2,7 @@
 
 use super::decode::{Context, Located, Table};
 use super::expand::Text;
-use super::reference::{Delay, ReferenceOptions, Stall};
+use super::reference::{Delay, ReferenceOptions, Scaling, Stall};
 use super::template::Template;
 use super::{Header, Target};
 use crate::diag::{Code, Diagnostic};
@@ -182,6 +182,14 @@ fn read_reference(cx: &mut Context<'_>, mut table: Table<'_>) -> ReferenceOption
     if let Some(leak) = table.bytes(cx, "leak_per_request") {
         options.leak_per_request = leak.value;
     }
+    options.scaling = table
+        .parsed(
+            cx,
+            "scaling",
+            "a rule such as \"1 to 4 at 20 queued, start 2s, cooldown 5s\"",
+            Scaling::parse,
+        )
+        .map(|scaling| scaling.value);
     if let Some(auth) = table.boolean(cx, "require_auth") {
         options.require_auth = auth;
     }

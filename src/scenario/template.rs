@@ -57,6 +57,17 @@ impl Template {
             .all(|part| matches!(part, Part::Literal(_)))
     }
 
+    /// The text that every request gets, if it is the same for all. It may hold secrets.
+    pub fn constant(&self) -> Option<String> {
+        self.parts
+            .iter()
+            .map(|part| match part {
+                Part::Literal(text) => Some(text.as_str()),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// The placeholders that need a data file.
     pub fn data_fields(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
         self.parts.iter().filter_map(|part| match part {

@@ -27,7 +27,8 @@ pub struct NvmlProbe {
 /// The absent source: switched off, or not available for the reason it states.
 pub fn gpu_source(telemetry: &Telemetry, target_is_local: bool) -> Result<NvmlProbe, SourceInfo> {
     let library = match &telemetry.gpu {
-        GpuSource::None => return Err(absent(GPU, SourceState::Off)),
+        // With exporters it is their GPUs that are meant.
+        GpuSource::None | GpuSource::Dcgm(_) => return Err(absent(GPU, SourceState::Off)),
         GpuSource::Auto if !target_is_local => {
             return Err(unavailable(
                 GPU,
@@ -65,8 +66,17 @@ const fn series(
     }
 }
 
-const SERIES: [GpuSeries; 10] = [
+/// Activity inside of the GPU, which NVML's plain functions do not tell.
+const ACTIVITY: &str = "activity";
+/// Why a GPU lacks it.
+const NO_ACTIVITY: &str = "it is not read from NVML in this version; take it from dcgm-exporter: gpu = { dcgm = [\"http://…:9400/metrics\"] }";
+
+const SERIES: [GpuSeries; 14] = [
     series("gpu.utilization", "utilization", |gpu| gpu.utilization),
+    series("gpu.sm_active", ACTIVITY, |_| None),
+    series("gpu.tensor_active", ACTIVITY, |_| None),
+    series("gpu.dram_active", ACTIVITY, |_| None),
+    series("gpu.engine_active", ACTIVITY, |_| None),
     series("gpu.memory.activity", "utilization", |gpu| {
         gpu.memory_activity
     }),
@@ -100,6 +110,11 @@ impl NvmlProbe {
     /// A series of one GPU, with the reason where it is known to lack it.
     fn describe(&self, series: &GpuSeries, gpu: u32) -> SeriesInfo {
         let info = SeriesInfo::new(series.metric, gpu.to_string());
+        if series.answer == ACTIVITY {
+            return info.lacking(format!(
+                "GPU {gpu} does not report its activity: {NO_ACTIVITY}"
+            ));
+        }
         let mut lacks = self.nvml.lacks().iter();
         match lacks.find(|lack| lack.gpu == gpu && lack.what == series.answer) {
             Some(lack) => info.lacking(lack.to_string()),

@@ -5,7 +5,11 @@
 //! unusual costs a value or a source, with a reason, and never the run.
 
 mod address;
+mod dcgm;
 mod gpu;
+mod scrape;
+#[cfg(test)]
+mod scripted;
 
 // All that depends on the operating system stands behind one door: `linux` reads /proc and /sys,
 // `elsewhere` has the same names and says that there is nothing. Tests compile both.
@@ -24,7 +28,9 @@ use elsewhere as system;
 use linux as system;
 
 pub use address::is_local;
+pub use dcgm::{DcgmProbe, dcgm_source};
 pub use gpu::{NvmlProbe, gpu_source};
+pub use scrape::{MetricProbe, metric_source};
 pub use system::{
     HostProbe, ProcessProbe, clock_source, descriptors, environment, ephemeral_ports,
     free_disk_bytes, generator_source, host_source, listeners, memory_limit_bytes,

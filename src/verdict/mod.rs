@@ -3,6 +3,7 @@
 //! Pure, and the same for a run that has just ended and for one of last year. No data is never a pass.
 
 mod requests;
+mod scaling;
 mod telemetry;
 
 use crate::gate::{self, Gate, Metric, Op};
@@ -101,7 +102,7 @@ pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
     of_phases
         .chain(of_run)
         .map(|(scope, text)| {
-            let gate = gate::parse(text)
+            let gate = gate::parse_with(text, gate::Named::Any)
                 .map_err(|error| format!("the gate `{text}` cannot be read: {}", error.message))?;
             Ok(ScopedGate {
                 scope,
@@ -216,6 +217,7 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
         Metric::ErrorRate => requests::error_rate(gate, &phases),
         Metric::Throughput => requests::throughput(gate, &phases),
         Metric::Telemetry(metric) => telemetry::judge(record, gate, &phases, metric),
+        Metric::Scaling(metric) => scaling::judge(record, gate, &phases, metric),
     };
     if !matches!(gate.gate.metric, Metric::Telemetry(_))
         && let Some(doubt) = record.doubts.iter().find(|doubt| {

@@ -7,9 +7,9 @@ use crate::stats::{self, ALPHA};
 use crate::units;
 
 /// The least share of the window for which a value must be known.
-const LEAST_COVERAGE: f64 = 0.9;
-/// The longest stretch without a known value.
-const LONGEST_GAP_NS: u64 = 2_000_000_000;
+pub(super) const LEAST_COVERAGE: f64 = 0.9;
+/// The fewest readings of a source with a pace of its own.
+const FEWEST_READINGS: u64 = 5;
 /// Batches for the interval of a mean.
 const BATCHES: usize = 20;
 
@@ -170,7 +170,17 @@ fn look(
         Statistic::Minimum => minimum,
     };
     seen.observed = Some(observed);
-    if coverage < LEAST_COVERAGE || longest_gap > LONGEST_GAP_NS {
+    if series.info.refreshes && seen.samples < FEWEST_READINGS {
+        seen.lack = Some(format!(
+            "only {} readings lie in the measured window, one about every {}: it takes {FEWEST_READINGS}; \
+             measure for longer, or have the source refresh more often (dcgm-exporter: \
+             --collect-interval=1000)",
+            seen.samples,
+            units::seconds(series.period_ns as f64 / 1e9)
+        ));
+        return seen;
+    }
+    if coverage < LEAST_COVERAGE || longest_gap > series.longest_silence_ns() {
         seen.lack = Some(format!(
             "telemetry gap: values are known for {} of the measured window, with {} missing at a stretch",
             units::percent(coverage),

@@ -25,6 +25,7 @@ fn source(gpu: GpuSource, target_is_local: bool) -> Result<NvmlProbe, SourceInfo
     let telemetry = Telemetry {
         gpu,
         gpu_interval: Duration::from_millis(100),
+        ..Telemetry::default()
     };
     gpu_source(&telemetry, target_is_local)
 }
@@ -337,7 +338,7 @@ fn the_probe_has_all_series_for_each_gpu() {
         ("gpu", SourceState::Present)
     );
     assert_eq!(info.period_ns, 100_000_000);
-    assert_eq!(info.series.len(), 20);
+    assert_eq!(info.series.len(), 28);
     for metric in TelemetryMetric::all() {
         let instances: Vec<&str> = info
             .series

@@ -25,4 +25,5 @@ mod kernels;
 mod layers;
 mod scenarios;
 mod support;
+mod telemetry;
 mod verdict;

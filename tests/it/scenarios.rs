@@ -84,7 +84,15 @@ fn every_shipped_scenario_compiles_as_it_is() {
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect();
     names.sort();
-    assert_eq!(names, ["prod.toml", "quickstart.toml", "soak.toml"]);
+    assert_eq!(
+        names,
+        [
+            "autoscale.toml",
+            "prod.toml",
+            "quickstart.toml",
+            "soak.toml"
+        ]
+    );
     for name in names {
         let (source, plan) = compile("scenarios", &name, &Outside::default());
         if let Err(found) = plan {
@@ -333,7 +341,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     42 | gpu = "nvlm"
        |       ^^^^^^
        |
-       = help: `gpu` is "auto", "nvml", "none" or { nvml = "/path/to/libnvidia-ml.so.1" }
+       = help: `gpu` is "auto", "nvml", "none", { nvml = "/path/to/libnvidia-ml.so.1" } or { dcgm = ["http://gpu-1:9400/metrics"] }
 
     28 errors in `many-faults.toml`
     "#);

@@ -6,6 +6,7 @@ use super::super::metrics::{self, Snapshot};
 use super::super::model::{MODEL, PARAMETERS};
 use super::super::queue::Depth;
 use super::super::service::Service;
+use super::super::workers::WorkerCounts;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header;
@@ -28,6 +29,7 @@ pub(super) struct Detailed {
     /// Batches so far.
     batches: u64,
     backend: BackendInfo,
+    workers: WorkerCounts,
     jobs: JobCounts,
 }
 
@@ -56,6 +58,7 @@ pub(super) async fn detailed(State(service): State<Arc<Service>>) -> Json<Detail
             model: MODEL,
             parameters: PARAMETERS,
         },
+        workers: service.workers.counts(),
         jobs: service.jobs.counts(),
     })
 }
@@ -66,6 +69,7 @@ pub(super) async fn metrics(State(service): State<Arc<Service>>) -> impl IntoRes
         ledger: service.books.snapshot(),
         in_flight: service.books.in_flight(),
         depth: service.queue.depth(),
+        workers: service.workers.counts(),
         resident_bytes: metrics::resident_bytes(),
     };
     (

@@ -32,6 +32,7 @@ async fn health_is_short_and_details_are_true() {
             "queue": { "high": 1, "low": 1 },
             "batches": 1,
             "backend": { "kind": "cpu", "model": "reference-mlp", "parameters": 22_026 },
+            "workers": { "ready": 1, "desired": 1, "min": 1, "max": 1 },
             "jobs": { "queued": 2, "running": 1, "completed": 1, "failed": 0 },
         })
     );

@@ -9,7 +9,7 @@ use super::sampled::Sampled;
 use super::timeline::Timeline;
 use super::{Chart, Content, Limit, Size};
 use crate::gate::{Metric, TelemetryMetric};
-use crate::record::{RunRecord, Source, SourceState};
+use crate::record::{RunRecord, SeriesInfo, Source, SourceState};
 use crate::units::Dimension;
 use crate::verdict::Judgement;
 
@@ -17,9 +17,9 @@ use crate::verdict::Judgement;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Family {
     /// A short name: the file name of the PNG.
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// The heading.
-    pub(crate) title: &'static str,
+    pub(crate) title: String,
     /// Its lanes, at least one.
     pub(crate) lanes: Vec<Chart>,
     /// Whether there is no data at all, and the only lane says why.
@@ -59,8 +59,18 @@ pub(crate) fn families(
     frame: &TimeFrame,
     timeline: &Timeline,
 ) -> Vec<Family> {
+    // Servers that the scenario names have a family each, after those that every run has.
+    let named = record.sources.iter().filter(|source| {
+        let known = |(name, aliases, _): &(&str, &[&str], &str)| belongs(source, name, aliases);
+        !FAMILIES.iter().any(known)
+    });
+    let named = named.map(|source| {
+        let name = source.info.name.as_str();
+        (name, &[][..], name)
+    });
     FAMILIES
         .into_iter()
+        .chain(named)
         .map(|(name, aliases, title)| {
             let mut lanes = Vec::new();
             if name == "generator" && !timeline.stretches.is_empty() {
@@ -84,8 +94,8 @@ pub(crate) fn families(
                 lanes.push(missing(frame, name, title, sources.first().copied()));
             }
             Family {
-                name,
-                title,
+                name: name.to_owned(),
+                title: title.to_owned(),
                 lanes,
                 is_missing,
             }
@@ -156,8 +166,12 @@ fn spelled_out(metric: &str) -> String {
     words.join(" ")
 }
 
-/// What the values of a metric are.
-pub(crate) fn unit(metric: &str) -> Unit {
+/// What the values of a series are.
+pub(crate) fn unit(series: &SeriesInfo) -> Unit {
+    if let Some(dimension) = series.dimension {
+        return Unit::Of(dimension);
+    }
+    let metric = series.metric.as_str();
     match (TelemetryMetric::find(metric), metric) {
         (Some(known), _) => Unit::Of(known.dimension),
         (None, "generator.cpu") => Unit::Of(Dimension::Ratio),
@@ -195,13 +209,21 @@ fn lane(
         |gated| matches!(gated, Metric::Telemetry(known) if known.name == metric),
     );
     let sampled = Sampled::of(source, metric);
-    let y = y_axis(metric, &sampled, &limits);
+    let unit = source
+        .of(metric)
+        .next()
+        .map_or(Unit::Count, |series| unit(series.info));
+    let y = y_axis(unit, &sampled, &limits);
     let is_empty = sampled
         .lines
         .iter()
         .all(|line| line.means.iter().all(Option::is_none));
     let content = if is_empty {
-        Content::Absent("the source delivered no value".to_owned())
+        let mut lacks = source
+            .of(metric)
+            .filter_map(|series| series.info.lack.clone());
+        let unknown = || "the source delivered no value".to_owned();
+        Content::Absent(lacks.next().unwrap_or_else(unknown))
     } else {
         sampled.content()
     };
@@ -217,8 +239,7 @@ fn lane(
     chart
 }
 
-fn y_axis(metric: &str, sampled: &Sampled, limits: &[Limit]) -> YAxis {
-    let unit = unit(metric);
+fn y_axis(unit: Unit, sampled: &Sampled, limits: &[Limit]) -> YAxis {
     let seen = sampled
         .lines
         .iter()

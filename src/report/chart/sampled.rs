@@ -61,11 +61,8 @@ impl Sampled {
         let lines = source
             .of(metric)
             .map(|series| {
-                Line::of(
-                    legend(metric, &series.info.instance),
-                    series.values,
-                    &groups,
-                )
+                let label = legend(metric, &series.info.instance);
+                Line::of(label, &series.held(), &groups)
             })
             .collect();
         Self {

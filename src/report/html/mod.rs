@@ -86,7 +86,7 @@ struct GateEntry<'a> {
 
 /// A heading with its charts.
 struct FamilyEntry {
-    title: &'static str,
+    title: String,
     /// Whether its only chart says that there is no data at all.
     is_missing: bool,
     charts: Vec<String>,
@@ -129,11 +129,11 @@ impl<'a> Page<'a> {
             requests: requests(record),
             time_charts: time_charts(record, judgement, &frame, &timeline),
             families: lanes::families(record, judgement, &frame, &timeline)
-                .iter()
+                .into_iter()
                 .map(|family| FamilyEntry {
+                    charts: family.lanes.iter().map(svg::figure).collect(),
                     title: family.title,
                     is_missing: family.is_missing,
-                    charts: family.lanes.iter().map(svg::figure).collect(),
                 })
                 .collect(),
             sources: sources(record),

@@ -231,7 +231,7 @@ pub(super) fn windows(record: &RunRecord) -> Vec<WindowRow> {
     for phase in record.phases.iter().filter(|phase| phase.measured_ns() > 0) {
         for source in &record.sources {
             for series in series_of(source) {
-                let unit = lanes::unit(&series.info.metric);
+                let unit = lanes::unit(series.info);
                 let window = series.window(phase.measured_from_ns, phase.measured_to_ns);
                 let shown = |value: Option<f64>| {
                     value.map_or_else(|| NOTHING.to_owned(), |value| unit.show(value))

@@ -246,8 +246,9 @@ fn read_out(unit: Unit) -> &'static str {
         Unit::Of(Dimension::PerSecond) => "rate",
         Unit::Of(Dimension::Temperature) => "temperature",
         Unit::Of(Dimension::Power) => "power",
+        Unit::Of(Dimension::Energy) => "energy",
         Unit::Megahertz => "clock",
-        Unit::Count => "count",
+        Unit::Of(Dimension::Count) | Unit::Count => "count",
     }
 }
 

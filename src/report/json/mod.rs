@@ -154,6 +154,8 @@ pub(crate) fn unit(dimension: Dimension) -> (&'static str, f64) {
         Dimension::PerSecond => ("per_second", 1.0),
         Dimension::Temperature => ("celsius", 1.0),
         Dimension::Power => ("watts", 1.0),
+        Dimension::Energy => ("joules", 1.0),
+        Dimension::Count => ("count", 1.0),
     }
 }
 

@@ -108,8 +108,8 @@ fn sheets(record: &RunRecord, judgement: &Judgement) -> Vec<Sheet> {
         charts: vec![chart],
     }));
     sheets.extend(families.into_iter().map(|family| Sheet {
-        name: family.name.to_owned(),
-        heading: family.title.to_owned(),
+        name: family.name.clone(),
+        heading: family.title.clone(),
         charts: family.lanes,
     }));
     sheets.retain(|sheet| sheet.name == OVERVIEW || sheet.charts.iter().any(has_data));
