@@ -1,0 +1,204 @@
+//! The generators that are compared, and how each is told to send the same load.
+
+use super::measure::Load;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// 512 bytes of JSON, posted by every generator.
+pub(crate) fn body() -> String {
+    format!("{{\"inputs\":\"{}\"}}", "x".repeat(512 - 13))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generator {
+    Bench,
+    Wrk,
+    Oha,
+    Hey,
+    H2load,
+}
+
+const ALL: [Generator; 5] = [
+    Generator::Bench,
+    Generator::Wrk,
+    Generator::Oha,
+    Generator::Hey,
+    Generator::H2load,
+];
+
+impl Generator {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bench => "bench",
+            Self::Wrk => "wrk",
+            Self::Oha => "oha",
+            Self::Hey => "hey",
+            Self::H2load => "h2load",
+        }
+    }
+
+    fn is_there(self) -> bool {
+        self == Self::Bench || on_path(self.name())
+    }
+
+    pub(crate) fn found() -> Vec<Self> {
+        ALL.into_iter().filter(|one| one.is_there()).collect()
+    }
+
+    pub(crate) fn missing() -> Vec<&'static str> {
+        ALL.into_iter()
+            .filter(|one| !one.is_there())
+            .map(Self::name)
+            .collect()
+    }
+
+    /// Whether its own latencies can be read and compared with the server's truth.
+    pub(crate) fn tells_latency(self) -> bool {
+        matches!(self, Self::Bench | Self::Wrk | Self::Oha)
+    }
+
+    /// The command that sends this load to this port for a time; files it needs go into `folder`.
+    pub(crate) fn command(self, load: Load, seconds: u64, port: u16, folder: &Path) -> Command {
+        let url = format!("http://127.0.0.1:{port}/v1/inference");
+        let connections = load.connections.to_string();
+        let body_file = folder.join("body.json");
+        std::fs::write(&body_file, body()).unwrap();
+        let duration = format!("{seconds}s");
+        let mut command = Command::new("taskset");
+        command.args(["-c", &super::measure::client_core().to_string()]);
+        match self {
+            Self::Bench => {
+                let scenario = folder.join("peer.toml");
+                std::fs::write(&scenario, scenario_text(load, seconds, port)).unwrap();
+                command
+                    .arg(env!("CARGO_BIN_EXE_bench"))
+                    .args([
+                        "run",
+                        "--workers",
+                        "1",
+                        "--no-preflight",
+                        "--format",
+                        "json",
+                    ])
+                    .arg("--results")
+                    .arg(folder.join("results"))
+                    .arg(scenario);
+            }
+            Self::Wrk => {
+                let script = folder.join("post.lua");
+                std::fs::write(
+                    &script,
+                    format!(
+                        "wrk.method = 'POST'\nwrk.body = '{}'\n\
+                         wrk.headers['content-type'] = 'application/json'\n",
+                        body()
+                    ),
+                )
+                .unwrap();
+                command
+                    .args([
+                        "wrk",
+                        "-t1",
+                        "--latency",
+                        "-c",
+                        &connections,
+                        "-d",
+                        &duration,
+                        "-s",
+                    ])
+                    .arg(script)
+                    .arg(url);
+            }
+            Self::Oha => {
+                command
+                    .args(["oha", "--no-tui", "--output-format", "json", "-m", "POST"])
+                    .args(["-c", &connections, "-z", &duration, "-D"])
+                    .arg(body_file)
+                    .args(["-T", "application/json", &url]);
+            }
+            Self::Hey => {
+                command
+                    .args(["hey", "-cpus", "1", "-m", "POST", "-c", &connections])
+                    .args(["-z", &duration, "-T", "application/json", "-D"])
+                    .arg(body_file)
+                    .arg(url);
+            }
+            Self::H2load => {
+                command
+                    .args([
+                        "h2load",
+                        "--h1",
+                        "-t1",
+                        "-c",
+                        &connections,
+                        "-D",
+                        &seconds.to_string(),
+                    ])
+                    .args(["-H", "content-type: application/json", "-d"])
+                    .arg(body_file)
+                    .arg(url);
+            }
+        }
+        command
+    }
+
+    /// p50 and p99 that it reports, in milliseconds: of the service time where it tells two kinds.
+    pub(crate) fn latencies_ms(self, output: &str) -> Option<(f64, f64)> {
+        match self {
+            Self::Bench => {
+                let run: serde_json::Value = serde_json::from_str(output).ok()?;
+                let service = &run["phases"][0]["service"];
+                Some((service["p50_ms"].as_f64()?, service["p99_ms"].as_f64()?))
+            }
+            Self::Wrk => Some((wrk_time(output, "50%")?, wrk_time(output, "99%")?)),
+            Self::Oha => {
+                let run: serde_json::Value = serde_json::from_str(output).ok()?;
+                let of = |name: &str| Some(run["latencyPercentiles"][name].as_f64()? * 1e3);
+                Some((of("p50")?, of("p99")?))
+            }
+            Self::Hey | Self::H2load => None,
+        }
+    }
+}
+
+/// A line such as `99%   10.60ms`.
+fn wrk_time(output: &str, share: &str) -> Option<f64> {
+    let line = output.lines().find(|line| line.trim().starts_with(share))?;
+    let text = line.split_whitespace().nth(1)?;
+    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let value: f64 = text[..at].parse().ok()?;
+    Some(match &text[at..] {
+        "us" => value / 1e3,
+        "ms" => value,
+        "s" => value * 1e3,
+        _ => return None,
+    })
+}
+
+fn scenario_text(load: Load, seconds: u64, port: u16) -> String {
+    format!(
+        r#"name = "peer"
+[target]
+url = "http://127.0.0.1:{port}"
+[request.infer]
+method = "POST"
+path = "/v1/inference"
+headers = {{ content-type = "application/json" }}
+body = '{}'
+[[phase]]
+name = "load"
+concurrency = {}
+duration = "{seconds}s"
+[telemetry]
+gpu = "none"
+"#,
+        body(),
+        load.connections
+    )
+}
+
+fn on_path(name: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut candidates = std::env::split_paths(&path).map(|folder: PathBuf| folder.join(name));
+    candidates.any(|file| file.is_file())
+}

@@ -1,0 +1,231 @@
+//! One generator against one server: how many requests it made, what they cost, and who says how long
+//! they took.
+
+use super::generators::Generator;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
+use nix::unistd::Pid;
+use serde::Serialize;
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What every generator is asked to do.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Load {
+    pub(crate) connections: u32,
+    pub(crate) seconds: u64,
+    /// How long the server keeps each request.
+    pub(crate) delay_us: u64,
+}
+
+/// Where server and generators run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Place {
+    pub(crate) server_core: usize,
+    pub(crate) client_core: usize,
+}
+
+impl Place {
+    pub(crate) fn choose() -> Self {
+        let cores = usable_cores();
+        Self {
+            server_core: cores[0],
+            client_core: client_core(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (server, client) = (self.server_core, self.client_core);
+        if server == client {
+            return write!(
+                f,
+                "server and generators share the only core {server}: ratios are distorted"
+            );
+        }
+        write!(f, "server on core {server}, generators on core {client}")
+    }
+}
+
+fn usable_cores() -> Vec<usize> {
+    let set = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    (0..CpuSet::count())
+        .filter(|&core| set.is_set(core).unwrap_or(false))
+        .collect()
+}
+
+pub(crate) fn client_core() -> usize {
+    *usable_cores().last().unwrap()
+}
+
+/// Keeps this process on one core.
+pub(crate) fn pin_self(core: usize) {
+    let mut set = CpuSet::new();
+    set.set(core).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &set).unwrap();
+}
+
+/// What one run of one generator came to.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Running {
+    pub(crate) generator: &'static str,
+    pub(crate) repetition: usize,
+    pub(crate) load: Load,
+    /// Requests answered per second in the middle of the run, by the server's count.
+    pub(crate) requests_per_second: f64,
+    /// User and system time of the generator, whole run, for each request that the server answered.
+    pub(crate) cpu_us_per_request: f64,
+    /// The highest resident size that was seen.
+    pub(crate) peak_rss_mib: f64,
+    /// What the server says about the whole run.
+    pub(crate) truth_p50_ms: f64,
+    pub(crate) truth_p99_ms: f64,
+    /// What the generator says.
+    pub(crate) said_p50_ms: Option<f64>,
+    pub(crate) said_p99_ms: Option<f64>,
+}
+
+impl Running {
+    pub(crate) fn measure(
+        generator: Generator,
+        load: Load,
+        place: &Place,
+        repetition: usize,
+    ) -> Self {
+        const RAMP: Duration = Duration::from_secs(1);
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(place.server_core, load.delay_us);
+        let cpu_before = children_cpu();
+        let mut child = generator
+            .command(load, load.seconds + 2, server.port, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("taskset is there, it belongs to util-linux");
+        let mut output = child.stdout.take().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut text = String::new();
+            output.read_to_string(&mut text).unwrap();
+            text
+        });
+        let begin = Instant::now();
+        let mut peak = 0;
+        let mut watch = |until: Duration, child: &mut Child| {
+            while begin.elapsed() < until && child.try_wait().unwrap().is_none() {
+                peak = peak.max(resident_peak_kib(child.id()));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        watch(RAMP, &mut child);
+        let (ramp_requests, ..) = server.account();
+        let from = Instant::now();
+        watch(RAMP + Duration::from_secs(load.seconds), &mut child);
+        let (requests, p50, p99) = server.account();
+        let measured = from.elapsed();
+        watch(Duration::from_mins(10), &mut child);
+        child.wait().unwrap();
+        let (late_requests, ..) = server.account();
+        let cpu = children_cpu().saturating_sub(cpu_before);
+        let text = reader.join().unwrap();
+        let said = generator.latencies_ms(&text);
+        let all = ramp_requests + requests + late_requests;
+        let running = Self {
+            generator: generator.name(),
+            repetition,
+            load,
+            requests_per_second: requests as f64 / measured.as_secs_f64(),
+            cpu_us_per_request: cpu.as_secs_f64() * 1e6 / all.max(1) as f64,
+            peak_rss_mib: peak as f64 / 1024.0,
+            truth_p50_ms: p50 as f64 / 1e6,
+            truth_p99_ms: p99 as f64 / 1e6,
+            said_p50_ms: said.map(|(p50, _)| p50),
+            said_p99_ms: said.map(|(_, p99)| p99),
+        };
+        println!(
+            "{:<7} c={:<5} rep {} {:>9.0} req/s {:>6.2} us/req {:>6.1} MiB",
+            running.generator,
+            load.connections,
+            repetition,
+            running.requests_per_second,
+            running.cpu_us_per_request,
+            running.peak_rss_mib
+        );
+        running
+    }
+}
+
+/// CPU time of all children that have been awaited.
+fn children_cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let of = |time: TimeVal| {
+        Duration::from_secs(u64::try_from(time.tv_sec()).unwrap())
+            + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap())
+    };
+    of(usage.user_time()) + of(usage.system_time())
+}
+
+/// `VmHWM` of a process, 0 once it is gone.
+fn resident_peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The server as a process of its own. It is never awaited before the generator's CPU time is read.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(core: usize, delay_us: u64) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--serve", &core.to_string(), &delay_us.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Self {
+            child,
+            port: line.trim().parse().unwrap(),
+        }
+    }
+
+    /// Requests, p50 and p99 in nanoseconds, since the last call.
+    fn account(&self) -> (u64, u64, u64) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(b"GET /account HTTP/1.1\r\n\r\n").unwrap();
+        let mut bytes = vec![0; 4096];
+        let mut length = 0;
+        loop {
+            length += stream.read(&mut bytes[length..]).unwrap();
+            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+            if let Some((_, body)) = text.split_once("\r\n\r\n") {
+                let mut numbers = body.split(' ').map_while(|number| number.parse().ok());
+                if let (Some(requests), Some(p50), Some(p99)) =
+                    (numbers.next(), numbers.next(), numbers.next())
+                {
+                    return (requests, p50, p99);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

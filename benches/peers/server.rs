@@ -1,0 +1,227 @@
+//! The server under all generators: one thread on epoll, 200 bytes for every request, at once or after
+//! a fixed delay, and its own account of how long each request was with it.
+
+use hdrhistogram::Histogram;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+use std::collections::VecDeque;
+use std::io::{IoSliceMut, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::time::{Duration, Instant};
+
+const LISTENER: Token = Token(usize::MAX);
+const BODY: usize = 200;
+
+struct Connection {
+    stream: TcpStream,
+    /// A request that has come only in part.
+    pending: Vec<u8>,
+}
+
+/// An answer that is due later.
+struct Due {
+    at: Instant,
+    to: usize,
+    received: Duration,
+}
+
+struct Server {
+    connections: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    due: VecDeque<Due>,
+    delay: Duration,
+    requests: u64,
+    /// From the kernel's receipt of a request to the hand-over of its answer, in nanoseconds.
+    truth: Histogram<u64>,
+    answer: Vec<u8>,
+    control: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+/// Serves until it is killed; the first line on standard output is the port.
+pub(crate) fn serve(core: usize, delay_us: u64) -> ! {
+    super::measure::pin_self(core);
+    let mut poll = Poll::new().unwrap();
+    let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    poll.registry()
+        .register(&mut listener, LISTENER, Interest::READABLE)
+        .unwrap();
+    println!("{}", listener.local_addr().unwrap().port());
+    std::io::stdout().flush().unwrap();
+    let mut answer = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {BODY}\r\n\r\n"
+    )
+    .into_bytes();
+    answer.extend(std::iter::repeat_n(b'x', BODY));
+    let mut server = Server {
+        connections: Vec::new(),
+        free: Vec::new(),
+        due: VecDeque::new(),
+        delay: Duration::from_micros(delay_us),
+        requests: 0,
+        truth: Histogram::new(3).unwrap(),
+        answer,
+        control: nix::cmsg_space!(TimeSpec),
+        buffer: vec![0; 64 * 1024],
+    };
+    let mut events = Events::with_capacity(1024);
+    loop {
+        // The poll counts in milliseconds: with answers due, it must not sleep past them.
+        let timeout = server.due.front().map(|due| {
+            let left = due.at.saturating_duration_since(Instant::now());
+            if left < Duration::from_millis(1) {
+                Duration::ZERO
+            } else {
+                left
+            }
+        });
+        poll.poll(&mut events, timeout).unwrap();
+        for event in &events {
+            if event.token() == LISTENER {
+                server.accept(&listener, &poll);
+            } else {
+                server.read(event.token().0);
+            }
+        }
+        server.answer_what_is_due();
+    }
+}
+
+fn wall() -> Duration {
+    clock_gettime(ClockId::CLOCK_REALTIME).unwrap().into()
+}
+
+impl Server {
+    fn accept(&mut self, listener: &TcpListener, poll: &Poll) {
+        while let Ok((mut stream, _)) = listener.accept() {
+            stream.set_nodelay(true).unwrap();
+            setsockopt(&stream, sockopt::ReceiveTimestampns, &true).unwrap();
+            let place = self.free.pop().unwrap_or_else(|| {
+                self.connections.push(None);
+                self.connections.len() - 1
+            });
+            poll.registry()
+                .register(&mut stream, Token(place), Interest::READABLE)
+                .unwrap();
+            self.connections[place] = Some(Connection {
+                stream,
+                pending: Vec::new(),
+            });
+        }
+    }
+
+    fn read(&mut self, place: usize) {
+        loop {
+            let Some(connection) = &mut self.connections[place] else {
+                return;
+            };
+            let mut slices = [IoSliceMut::new(&mut self.buffer)];
+            let received = recvmsg::<()>(
+                connection.stream.as_raw_fd(),
+                &mut slices,
+                Some(&mut self.control),
+                MsgFlags::empty(),
+            );
+            let (bytes, stamp) = match received {
+                Ok(message) => {
+                    let stamp = message.cmsgs().ok().and_then(|mut messages| {
+                        messages.find_map(|message| match message {
+                            ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp.into()),
+                            _ => None,
+                        })
+                    });
+                    (message.bytes, stamp)
+                }
+                Err(nix::errno::Errno::EAGAIN) => return,
+                Err(_) => (0, None),
+            };
+            if bytes == 0 {
+                self.connections[place] = None;
+                self.free.push(place);
+                return;
+            }
+            connection.pending.extend_from_slice(&self.buffer[..bytes]);
+            while let Some((used, is_control)) =
+                request(&self.connections[place].as_ref().unwrap().pending)
+            {
+                let connection = self.connections[place].as_mut().unwrap();
+                if is_control {
+                    let text = self.account();
+                    let connection = self.connections[place].as_mut().unwrap();
+                    let _ = connection.stream.write_all(text.as_bytes());
+                    connection.pending.drain(..used);
+                    continue;
+                }
+                connection.pending.drain(..used);
+                let received = stamp.unwrap_or_else(wall);
+                if self.delay.is_zero() {
+                    self.answer_now(place, received);
+                } else {
+                    self.due.push_back(Due {
+                        at: Instant::now() + self.delay,
+                        to: place,
+                        received,
+                    });
+                }
+            }
+            if bytes < self.buffer.len() {
+                return;
+            }
+        }
+    }
+
+    fn answer_what_is_due(&mut self) {
+        let now = Instant::now();
+        while self.due.front().is_some_and(|due| due.at <= now) {
+            let due = self.due.pop_front().unwrap();
+            self.answer_now(due.to, due.received);
+        }
+    }
+
+    fn answer_now(&mut self, place: usize, received: Duration) {
+        let Some(connection) = &mut self.connections[place] else {
+            return;
+        };
+        self.requests += 1;
+        let taken = wall().saturating_sub(received);
+        let _ = connection.stream.write_all(&self.answer);
+        let _ = self
+            .truth
+            .record(u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX).max(1));
+    }
+
+    /// What it has done since it was last asked, as an answer to `GET /account`.
+    fn account(&mut self) -> String {
+        let body = format!(
+            "{} {} {}",
+            self.requests,
+            self.truth.value_at_quantile(0.5),
+            self.truth.value_at_quantile(0.99)
+        );
+        self.requests = 0;
+        self.truth.reset();
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    }
+}
+
+/// The length of the first complete request, and whether it asks for the account.
+fn request(bytes: &[u8]) -> Option<(usize, bool)> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&bytes[..head]).ok()?;
+    let length = text
+        .lines()
+        .find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.trim().parse::<usize>().ok())?
+        })
+        .unwrap_or(0);
+    let whole = head + length;
+    (bytes.len() >= whole).then(|| (whole, text.starts_with("GET /account ")))
+}
