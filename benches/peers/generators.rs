@@ -71,7 +71,10 @@ impl Generator {
                 let scenario = folder.join("peer.toml");
                 std::fs::write(&scenario, scenario_text(load, seconds, port)).unwrap();
                 command
-                    .arg(env!("CARGO_BIN_EXE_bench"))
+                    .arg(
+                        std::env::var("PEERS_BENCH")
+                            .unwrap_or(env!("CARGO_BIN_EXE_bench").to_owned()),
+                    )
                     .args([
                         "run",
                         "--workers",

@@ -7,7 +7,7 @@ use super::progress::Progress;
 use super::{Ending, Format, Output, preflight, signals, views};
 use crate::engine::ports::{Sink, Stop, WallClock};
 use crate::engine::{self, Placement, Ports, RunClock};
-use crate::http::{HttpTarget, TcpConnect};
+use crate::http::{HttpTarget, TcpConnect, TlsClient};
 use crate::plan::{BaseUrl, PhasePlan, Plan, RequestPlan, TargetAddress};
 use crate::record::{Doubt, Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
 use crate::scenario::GpuSource;
@@ -91,10 +91,13 @@ impl Run<'_> {
             (TargetAddress::Reference(_), child) => BaseUrl {
                 host: "127.0.0.1".to_owned(),
                 port: child.as_ref().map_or(0, |child| child.address.port()),
+                secure: false,
                 prefix: String::new(),
             },
         };
-        let connect = TcpConnect::resolve(&url.host, url.port).await;
+        let connect = TcpConnect::resolve(&url.host, url.port)
+            .await
+            .map(|connect| connect.resolving_each_time(self.plan.target.resolves_each_time));
         let (sources, environment) = self.look_around(connect.as_ref().ok(), child.as_ref(), &url);
         let header = Entry::RunStarted(Box::new(self.header(environment)));
         sink.begin(&header)?;
@@ -104,8 +107,22 @@ impl Run<'_> {
             self.plan.target.shown,
             self.folder.path().display()
         ));
+        if self
+            .plan
+            .target
+            .tls
+            .as_ref()
+            .is_some_and(|tls| tls.insecure)
+        {
+            // A disk that fails now is told when the views are written.
+            let _ = sink.entry(Entry::Doubt(Doubt::UncheckedCertificate));
+        }
         let target = connect
             .map_err(|error| format!("`{}` does not resolve: {error}", url.host))
+            .and_then(|connect| match &self.plan.target.tls {
+                Some(tls) => Ok(connect.with_tls(TlsClient::new(tls, &url.host)?)),
+                None => Ok(connect),
+            })
             .and_then(|connect| HttpTarget::new(self.plan, &url, connect));
         let load = match target {
             Ok(target) => self.load(target, sources, stop, sink).await,

@@ -2,6 +2,7 @@
 
 use super::kernel;
 use super::stream::{Receipt, Stream};
+use super::tls::TlsClient;
 use crate::record::StepTimes;
 use std::future::Future;
 use std::io;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 /// Opens byte streams to the target.
 pub trait Connect: Clone + Send + 'static {
@@ -25,7 +27,11 @@ pub trait Connect: Clone + Send + 'static {
 /// TCP to one of the addresses that the target's name resolved to.
 #[derive(Clone, Debug)]
 pub struct TcpConnect {
+    host: Arc<str>,
+    port: u16,
     addresses: Arc<[SocketAddr]>,
+    resolves_each_time: bool,
+    tls: Option<TlsClient>,
 }
 
 impl TcpConnect {
@@ -34,14 +40,27 @@ impl TcpConnect {
     /// # Errors
     /// When the name does not resolve.
     pub async fn resolve(host: &str, port: u16) -> io::Result<Self> {
-        let addresses: Arc<[SocketAddr]> = tokio::net::lookup_host((host, port)).await?.collect();
-        if addresses.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                "the name has no address",
-            ));
-        }
-        Ok(Self { addresses })
+        Ok(Self {
+            host: host.into(),
+            port,
+            addresses: lookup(host, port).await?,
+            resolves_each_time: false,
+            tls: None,
+        })
+    }
+
+    /// Whether the name is resolved anew for every connection.
+    #[must_use]
+    pub fn resolving_each_time(mut self, each_time: bool) -> Self {
+        self.resolves_each_time = each_time;
+        self
+    }
+
+    /// Speaks TLS on every connection.
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsClient) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// The addresses, in the order in which they are tried.
@@ -54,34 +73,68 @@ impl Connect for TcpConnect {
     type Stream = TcpLink;
 
     async fn connect(&self, steps: &mut StepTimes) -> io::Result<TcpLink> {
+        let addresses = if self.resolves_each_time {
+            let begin = Instant::now();
+            let addresses = lookup(&self.host, self.port).await?;
+            steps.dns_ns = since(begin);
+            addresses
+        } else {
+            Arc::clone(&self.addresses)
+        };
         let begin = Instant::now();
-        let mut last = None;
-        for &address in self.addresses.iter() {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    steps.tcp_ns = u64::try_from(begin.elapsed().as_nanos()).ok();
-                    return TcpLink::new(stream);
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.unwrap_or_else(|| io::Error::other("no address to connect to")))
-    }
-}
-
-/// A TCP connection whose received bytes the kernel stamps, where it can.
-#[derive(Debug)]
-pub struct TcpLink {
-    stream: TcpStream,
-    stamped: bool,
-}
-
-impl TcpLink {
-    fn new(stream: TcpStream) -> io::Result<Self> {
+        let stream = connect_to_one(&addresses).await?;
+        steps.tcp_ns = since(begin);
         stream.set_nodelay(true)?;
-        let stamped = kernel::enable(&stream);
-        Ok(Self { stream, stamped })
+        let Some(tls) = &self.tls else {
+            let stamped = kernel::enable(&stream);
+            return Ok(TcpLink::Plain { stream, stamped });
+        };
+        let begin = Instant::now();
+        let stream = tls.agree(stream).await?;
+        steps.tls_ns = since(begin);
+        Ok(TcpLink::Tls(Box::new(stream)))
     }
+}
+
+fn since(begin: Instant) -> Option<u64> {
+    u64::try_from(begin.elapsed().as_nanos()).ok()
+}
+
+async fn lookup(host: &str, port: u16) -> io::Result<Arc<[SocketAddr]>> {
+    let not_found = |reason: String| io::Error::new(io::ErrorKind::NotFound, reason);
+    let addresses: Arc<[SocketAddr]> = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| not_found(error.to_string()))?
+        .collect();
+    if addresses.is_empty() {
+        return Err(not_found("the name has no address".to_owned()));
+    }
+    Ok(addresses)
+}
+
+async fn connect_to_one(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut last = None;
+    for &address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::Error::other("no address to connect to")))
+}
+
+/// A TCP connection, with or without TLS.
+#[derive(Debug)]
+pub enum TcpLink {
+    /// Without TLS.
+    Plain {
+        /// The connection.
+        stream: TcpStream,
+        /// Whether the kernel stamps what it receives.
+        stamped: bool,
+    },
+    /// With TLS, whose records hide which bytes the kernel stamped.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream for TcpLink {
@@ -90,41 +143,57 @@ impl Stream for TcpLink {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<Receipt>> {
-        if self.stamped {
-            kernel::poll_receive(&mut self.stream, cx, buffer)
-        } else {
-            self.stream.poll_receive(cx, buffer)
+        match self {
+            Self::Plain {
+                stream,
+                stamped: true,
+            } => kernel::poll_receive(stream, cx, buffer),
+            Self::Plain { stream, .. } => stream.poll_receive(cx, buffer),
+            Self::Tls(stream) => stream.poll_receive(cx, buffer),
         }
     }
 }
 
 /// Without the kernel's stamps.
 impl Stream for TcpStream {}
+impl Stream for TlsStream<TcpStream> {}
 
 impl AsyncRead for TcpLink {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
     }
 }
 
 impl AsyncWrite for TcpLink {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain { stream, .. } => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }

@@ -18,6 +18,8 @@ pub(super) fn of_connect(error: &io::Error) -> Fault {
         }
         (io::ErrorKind::TimedOut, _) => Cause::ConnectTimeout,
         (io::ErrorKind::NotFound, _) => Cause::NameUnknown,
+        // rustls wraps its own errors this way.
+        (io::ErrorKind::InvalidData, _) => Cause::Tls,
         _ => Cause::ConnectOther,
     };
     fault(Outcome::Connect, cause, error.to_string())
@@ -28,6 +30,8 @@ pub(super) fn of_exchange(error: &io::Error) -> Fault {
     let cause = match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cause::ResetByPeer,
         io::ErrorKind::UnexpectedEof => Cause::ClosedEarly,
+        // rustls wraps its own errors this way, such as the server's refusal of a certificate.
+        io::ErrorKind::InvalidData => Cause::Tls,
         _ => Cause::ConnectionOther,
     };
     fault(Outcome::Reset, cause, error.to_string())

@@ -10,12 +10,14 @@ mod slot;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wire;
 
 pub use answer::Arrival;
 pub use connect::{Connect, TcpConnect, TcpLink};
 pub use slot::HttpSlot;
 pub use stream::{Receipt, Stream};
+pub use tls::TlsClient;
 
 use crate::engine::ports::Target;
 use crate::plan::{BaseUrl, Fault, Plan, RequestPlan, printable};
@@ -35,6 +37,8 @@ struct Shared {
     /// Each request of the plan, and how it goes over the wire.
     requests: Vec<(RequestPlan, Wire)>,
     secrets: Vec<String>,
+    /// After how many requests a connection is closed.
+    most_uses: Option<u64>,
 }
 
 impl<C: Connect> HttpTarget<C> {
@@ -45,12 +49,14 @@ impl<C: Connect> HttpTarget<C> {
     pub fn new(plan: &Plan, url: &BaseUrl, connect: C) -> Result<Self, String> {
         HeaderValue::from_str(&url.authority())
             .map_err(|_| format!("`{}` is not a host", url.host))?;
-        let with_wire = |plan: &RequestPlan| (plan.clone(), Wire::new(plan, url));
+        let closes = plan.target.most_uses == Some(1);
+        let with_wire = |request: &RequestPlan| (request.clone(), Wire::new(request, url, closes));
         Ok(Self {
             connect,
             shared: Arc::new(Shared {
                 requests: plan.requests.iter().map(with_wire).collect(),
                 secrets: plan.secrets.clone(),
+                most_uses: plan.target.most_uses,
             }),
         })
     }

@@ -34,6 +34,8 @@ thread_local! {
 pub struct HttpSlot<C: Connect> {
     target: HttpTarget<C>,
     open: Option<C::Stream>,
+    /// How many requests the open connection has carried.
+    uses: u64,
     decoder: Decoder,
     answer: Answer,
     buffer: WireBuffer,
@@ -45,6 +47,7 @@ impl<C: Connect> HttpSlot<C> {
         Self {
             target,
             open: None,
+            uses: 0,
             decoder: Decoder::default(),
             answer: Answer::default(),
             buffer: WireBuffer::default(),
@@ -120,6 +123,13 @@ impl<C: Connect> Slot for HttpSlot<C> {
             self.open = None;
             Err(timed_out(&progress))
         });
+        self.uses = match progress.connection.opened {
+            Some(_) => 1,
+            None => self.uses + 1,
+        };
+        if shared.most_uses.is_some_and(|most| self.uses >= most) {
+            self.open = None;
+        }
         let (outcome, failure) = match ended {
             Ok(()) => (Outcome::Ok, None),
             Err(fault) => (

@@ -29,14 +29,18 @@ pub(super) struct WireBuffer {
 }
 
 impl Wire {
-    pub(super) fn new(plan: &RequestPlan, url: &BaseUrl) -> Self {
+    /// `closes` has every request ask the server to close the connection after it.
+    pub(super) fn new(plan: &RequestPlan, url: &BaseUrl, closes: bool) -> Self {
         let begin = format!("{} {}", plan.method, url.prefix).into_bytes();
         let mut headers = b" HTTP/1.1\r\n".to_vec();
         let fixed = plan.fixed_headers();
         if !fixed.contains_key(HOST) && plan.changing_headers().all(|name| *name != HOST) {
             append_header(&mut headers, HOST.as_str(), url.authority().as_bytes());
         }
-        let mut closes = false;
+        let mut closes = closes;
+        if closes && !fixed.contains_key(CONNECTION) {
+            append_header(&mut headers, CONNECTION.as_str(), b"close");
+        }
         for (name, value) in fixed {
             // How the body is framed is not the scenario's to say.
             if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING {

@@ -4,13 +4,14 @@ use super::check::{Checks, Expected, JsonCheck};
 use super::data::{self, Rows};
 use super::render::{Compiler, Form};
 use super::{
-    BaseUrl, PhasePlan, Plan, PlannedGate, RequestPlan, TargetAddress, TargetPlan, is_path,
+    BaseUrl, PhasePlan, Plan, PlannedGate, RequestPlan, TargetAddress, TargetPlan, TlsPlan, is_path,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::gate::{Metric, ScalingMetric};
 use crate::record::ScenarioInfo;
 use crate::scenario::{
-    Body, DataOrder, GpuSource, Header, Length, Phase, Request, Scenario, ScenarioGate, Text,
+    Body, DataOrder, GpuSource, Header, Length, Phase, Request, Scenario, ScenarioGate, Target,
+    Text,
 };
 use crate::schedule::{Load, Mix, Stop};
 use crate::stats::{ALPHA, smallest_sample_that_can_pass};
@@ -56,6 +57,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, &mut found);
         refuse_without_step(gate, None, scenario, &mut found);
     }
+    let tls = compile_tls(&scenario.target, address.as_ref(), &mut found);
     let most_slots = phases.iter().map(|phase| phase.load.slots()).max();
     let (Some(address), Some(most_slots), false) = (address, most_slots, found.has_errors()) else {
         return Err(found);
@@ -65,7 +67,9 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
     }
     let shown = match &address {
         TargetAddress::Reference(_) => "reference".to_owned(),
-        TargetAddress::Http(url) => format!("http://{}{}", url.authority(), url.prefix),
+        TargetAddress::Http(url) => {
+            format!("{}://{}{}", url.scheme(), url.authority(), url.prefix)
+        }
     };
     Ok(Plan {
         scenario: ScenarioInfo {
@@ -78,6 +82,9 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
             address,
             timeout: scenario.target.timeout,
             shown,
+            most_uses: scenario.target.connecting.most_uses,
+            resolves_each_time: scenario.target.connecting.resolves_each_time,
+            tls,
         },
         requests,
         phases,
@@ -127,6 +134,15 @@ fn secrets_of(scenario: &Scenario) -> Vec<String> {
         .flat_map(|request| &request.secrets)
         .chain(headers)
         .chain(scenario.telemetry.secrets())
+        .chain(
+            scenario
+                .target
+                .connecting
+                .tls
+                .iter()
+                .filter_map(|tls| tls.key.as_ref())
+                .flat_map(|key| &key.secrets),
+        )
         .filter(|secret| secret.len() >= SHORTEST)
         .cloned()
         .collect();
@@ -167,6 +183,42 @@ fn compile_address(
     }
 }
 
+/// What the scenario says about TLS, if it is spoken at all.
+fn compile_tls(
+    target: &Target,
+    address: Option<&TargetAddress>,
+    found: &mut Diagnostics,
+) -> Option<TlsPlan> {
+    let secure = matches!(address, Some(TargetAddress::Http(url)) if url.secure);
+    let Some(tls) = &target.connecting.tls else {
+        return secure.then(TlsPlan::default);
+    };
+    if address.is_some() && !secure {
+        let message = "`tls` is set, but the URL is not `https://`".to_owned();
+        found.push(
+            Diagnostic::error(Code::InvalidValue, message)
+                .at(tls.span.clone())
+                .hint("write `https://` in the URL, or leave out `tls`"),
+        );
+    }
+    if tls.certificate.is_some() != tls.key.is_some() {
+        let message = "a client certificate needs both `certificate` and `key`".to_owned();
+        found.push(
+            Diagnostic::error(Code::MissingKey, message)
+                .at(tls.span.clone())
+                .hint("for example certificate = \"${file:client.pem}\", key = \"${file:client.key}\""),
+        );
+    }
+    let value = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
+    Some(TlsPlan {
+        ca: value(&tls.ca),
+        client: value(&tls.certificate).zip(value(&tls.key)),
+        server_name: value(&tls.server_name),
+        only_1_3: tls.only_1_3,
+        insecure: tls.insecure,
+    })
+}
+
 fn parse_base_url(text: &str) -> Result<BaseUrl, (Code, String, &'static str)> {
     const FORM: &str = "write \"http://host:port\", or \"reference\" for the built-in API";
     let invalid = |message: String| (Code::InvalidValue, message, FORM);
@@ -174,17 +226,15 @@ fn parse_base_url(text: &str) -> Result<BaseUrl, (Code, String, &'static str)> {
     let uri: Uri = text
         .parse()
         .map_err(|_| invalid("this is not a URL".to_owned()))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err((
-                Code::Unsupported,
-                "TLS is not available in this version".to_owned(),
-                "aim at the service's plain HTTP port, or put a TLS proxy on this host",
+    let secure = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => {
+            return Err(invalid(
+                "a URL begins with `http://` or `https://`".to_owned(),
             ));
         }
-        _ => return Err(invalid("a URL begins with `http://`".to_owned())),
-    }
+    };
     let authority = uri
         .authority()
         .ok_or_else(|| invalid("the URL has no host".to_owned()))?;
@@ -202,7 +252,10 @@ fn parse_base_url(text: &str) -> Result<BaseUrl, (Code, String, &'static str)> {
     }
     Ok(BaseUrl {
         host: authority.host().trim_matches(['[', ']']).to_owned(),
-        port: authority.port_u16().unwrap_or(80),
+        port: authority
+            .port_u16()
+            .unwrap_or(if secure { 443 } else { 80 }),
+        secure,
         prefix: uri.path().trim_end_matches('/').to_owned(),
     })
 }

@@ -53,6 +53,37 @@ pub struct TargetPlan {
     pub timeout: Duration,
     /// The address as it may be shown.
     pub shown: String,
+    /// After how many requests a connection is closed; `None` for as long as the server keeps it.
+    pub most_uses: Option<u64>,
+    /// Whether its name is resolved anew for every connection.
+    pub resolves_each_time: bool,
+    /// How TLS is spoken with it; `None` where the URL is not `https://`.
+    pub tls: Option<TlsPlan>,
+}
+
+/// How TLS is spoken with the target.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct TlsPlan {
+    /// The certificates that vouch for the server, as PEM; `None` for the system's.
+    pub ca: Option<String>,
+    /// The client's own certificate chain and its key, as PEM.
+    pub client: Option<(String, String)>,
+    /// The name that the server's certificate must carry, if not the URL's host.
+    pub server_name: Option<String>,
+    /// Whether TLS 1.3 is the least that is accepted.
+    pub only_1_3: bool,
+    /// Whether any certificate is accepted.
+    pub insecure: bool,
+}
+
+impl std::fmt::Debug for TlsPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TlsPlan")
+            .field("server_name", &self.server_name)
+            .field("only_1_3", &self.only_1_3)
+            .field("insecure", &self.insecure)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where the service is.
@@ -64,18 +95,29 @@ pub enum TargetAddress {
     Http(BaseUrl),
 }
 
-/// An `http://` URL that requests are relative to.
+/// An `http://` or `https://` URL that requests are relative to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     /// Host name or address, without brackets.
     pub host: String,
     /// Port.
     pub port: u16,
+    /// Whether TLS is spoken.
+    pub secure: bool,
     /// Path before those of the requests; empty or beginning with `/`, never ending with it.
     pub prefix: String,
 }
 
 impl BaseUrl {
+    fn usual_port(&self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
+    }
+
     /// Host and port as they stand in a `Host` header.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') {
@@ -83,7 +125,7 @@ impl BaseUrl {
         } else {
             self.host.clone()
         };
-        if self.port == 80 {
+        if self.port == self.usual_port() {
             host
         } else {
             format!("{host}:{}", self.port)

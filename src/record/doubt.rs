@@ -68,6 +68,8 @@ pub enum Doubt {
         /// What is wrong.
         reason: String,
     },
+    /// Whoever answered, its certificate was not checked: the scenario says `insecure`.
+    UncheckedCertificate,
     /// The journal could not be written, so that the load was stopped.
     JournalFailed {
         /// When, in nanoseconds since the start of the run.
@@ -115,6 +117,7 @@ impl Doubt {
             | Self::Preflight { .. } => true,
             Self::ClockStep { .. }
             | Self::TelemetryLost { .. }
+            | Self::UncheckedCertificate
             | Self::JournalFailed { .. }
             | Self::Interrupted { .. }
             | Self::CutOff { .. }
@@ -195,6 +198,10 @@ impl fmt::Display for Doubt {
                 f,
                 "telemetry `{source}` was lost at {}: {reason}",
                 time(*at_ns)
+            ),
+            Self::UncheckedCertificate => f.write_str(
+                "the target's certificate was not checked (`insecure = true`): \
+                 anyone may have answered in its name",
             ),
             Self::Preflight { reason } => write!(f, "no load was sent: {reason}"),
             Self::JournalFailed { at_ns, reason } => write!(

@@ -163,6 +163,8 @@ pub enum Cause {
     Unreachable,
     /// This machine ran out of file descriptors or ports.
     LocalLimit,
+    /// No agreement on TLS: a certificate, a name or a version that one side does not accept.
+    Tls,
     /// Another failure to connect.
     ConnectOther,
     /// The peer reset the connection.
@@ -191,6 +193,7 @@ impl fmt::Display for Cause {
             Self::NameUnknown => f.write_str("name does not resolve"),
             Self::Unreachable => f.write_str("unreachable"),
             Self::LocalLimit => f.write_str("out of descriptors or ports here"),
+            Self::Tls => f.write_str("TLS failed"),
             Self::ConnectOther => f.write_str("connecting failed"),
             Self::ResetByPeer => f.write_str("reset by peer"),
             Self::ClosedEarly => f.write_str("closed before the answer was complete"),

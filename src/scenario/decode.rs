@@ -135,7 +135,7 @@ impl Context<'_> {
     }
 
     /// A substituted string, read by one of the parsers of `units`.
-    fn parsed<T, E: Display>(
+    pub(super) fn parsed<T, E: Display>(
         &mut self,
         value: &Spanned<DeValue<'_>>,
         name: &str,
@@ -165,7 +165,7 @@ impl Context<'_> {
     }
 
     /// A whole number; a string only where it comes from outside, as in `"${USERS:-100}"`.
-    fn integer(
+    pub(super) fn integer(
         &mut self,
         value: &Spanned<DeValue<'_>>,
         name: &str,

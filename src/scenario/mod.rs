@@ -3,6 +3,7 @@
 //! Pure: environment variables and secret files come in through [`Lookup`]; data files are named
 //! here and read elsewhere.
 
+mod connection;
 mod decode;
 mod expand;
 mod json;
@@ -14,6 +15,7 @@ mod target;
 mod telemetry;
 mod template;
 
+pub use connection::{Connecting, Tls};
 pub use decode::Located;
 pub use expand::{Lookup, Text};
 pub use json::JsonTemplate;
@@ -65,6 +67,8 @@ pub struct Target {
     pub timeout: Duration,
     /// Headers of every request.
     pub headers: Vec<Header>,
+    /// How connections to it are made.
+    pub connecting: Connecting,
     /// How the reference API is set up, if it is the target.
     pub reference: ReferenceOptions,
 }

@@ -1,5 +1,6 @@
 //! Reads `[target]`, its headers, and the set-up of the reference API.
 
+use super::connection::{Connecting, read_connecting};
 use super::decode::{Context, Located, Table};
 use super::expand::Text;
 use super::reference::{Delay, ReferenceOptions, Scaling, Stall};
@@ -32,6 +33,7 @@ pub(super) fn missing_target() -> Target {
         },
         timeout: DEFAULT_TIMEOUT,
         headers: Vec::new(),
+        connecting: Connecting::default(),
         reference: ReferenceOptions::default(),
     }
 }
@@ -49,6 +51,7 @@ pub(super) fn read_target(
     let timeout = table.duration(cx, "timeout");
     let timeout = positive(cx, timeout, "timeout");
     let headers = read_headers(cx, &mut table, literal_secrets);
+    let connecting = read_connecting(cx, &mut table);
     let reference = match table.table(cx, "reference", "[target.reference]") {
         Some(options) => read_reference(cx, options),
         None => ReferenceOptions::default(),
@@ -59,6 +62,7 @@ pub(super) fn read_target(
         url: url.unwrap_or(fallback.url),
         timeout: timeout.unwrap_or(DEFAULT_TIMEOUT),
         headers,
+        connecting,
         reference,
     }
 }

@@ -8,6 +8,7 @@
 mod allocations;
 mod ci;
 mod cli;
+mod connections;
 #[cfg(target_os = "linux")]
 mod cuda;
 mod engine;
@@ -26,4 +27,5 @@ mod layers;
 mod scenarios;
 mod support;
 mod telemetry;
+mod tls;
 mod verdict;

@@ -143,7 +143,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
       |
       = help: known keys: gates, name, phase, request, target, telemetry
 
-    error[invalid-value]: a URL begins with `http://`
+    error[invalid-value]: a URL begins with `http://` or `https://`
      --> many-faults.toml:5:7
       |
     5 | url = "htp://127.0.0.1:8000"

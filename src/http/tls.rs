@@ -1,0 +1,148 @@
+//! TLS by rustls, as the client of a target.
+
+use crate::plan::TlsPlan;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// What every TLS connection to the target begins with.
+#[derive(Clone)]
+pub struct TlsClient {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TlsClient {
+    /// A client that trusts and shows what the plan says.
+    ///
+    /// # Errors
+    /// What is wrong with the certificates, the key or the name.
+    pub fn new(plan: &TlsPlan, host: &str) -> Result<Self, String> {
+        let provider = Arc::new(ring::default_provider());
+        let versions: &[_] = if plan.only_1_3 {
+            &[&rustls::version::TLS13]
+        } else {
+            rustls::ALL_VERSIONS
+        };
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map_err(|error| error.to_string())?;
+        let config = if plan.insecure {
+            config
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        } else {
+            config.with_root_certificates(roots(plan.ca.as_deref())?)
+        };
+        let config = match &plan.client {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => config
+                .with_client_auth_cert(
+                    certificates(certificate, "tls.certificate")?,
+                    PrivateKeyDer::from_pem_slice(key.as_bytes())
+                        .map_err(|error| format!("`tls.key` is not a private key: {error}"))?,
+                )
+                .map_err(|error| format!("`tls.certificate` and `tls.key`: {error}"))?,
+        };
+        let name = plan.server_name.as_deref().unwrap_or(host).to_owned();
+        let name = ServerName::try_from(name)
+            .map_err(|error| format!("the server's name cannot stand in a certificate: {error}"))?;
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+        })
+    }
+
+    pub(super) async fn agree(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.connector.connect(self.name.clone(), stream).await
+    }
+}
+
+fn certificates(pem: &str, key: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let list: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("`{key}` is not a PEM certificate: {error}"))?;
+    if list.is_empty() {
+        return Err(format!("`{key}` holds no PEM certificate"));
+    }
+    Ok(list)
+}
+
+/// Who may vouch for the server.
+fn roots(ca: Option<&str>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    if let Some(pem) = ca {
+        for certificate in certificates(pem, "tls.ca")? {
+            roots
+                .add(certificate)
+                .map_err(|error| format!("`tls.ca`: {error}"))?;
+        }
+        return Ok(roots);
+    }
+    let native = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(native.certs);
+    if roots.is_empty() {
+        return Err(
+            "this system has no CA certificates: install them, or name the target's with `tls.ca`"
+                .to_owned(),
+        );
+    }
+    Ok(roots)
+}
+
+/// Accepts any server, for who has said so in the scenario.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
