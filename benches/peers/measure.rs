@@ -3,8 +3,6 @@
 
 use super::generators::Generator;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use serde::Serialize;
 use std::fmt;
@@ -78,11 +76,12 @@ pub(crate) struct Running {
     pub(crate) load: Load,
     /// Requests answered per second in the middle of the run, by the server's count.
     pub(crate) requests_per_second: f64,
-    /// User and system time of the generator, whole run, for each request that the server answered.
+    /// User and system time of the generator for each request that the server answered, in the same
+    /// stretch of time: without its start and its reports.
     pub(crate) cpu_us_per_request: f64,
     /// The highest resident size that was seen.
     pub(crate) peak_rss_mib: f64,
-    /// What the server says about the whole run.
+    /// What the server says about that stretch of time.
     pub(crate) truth_p50_ms: f64,
     pub(crate) truth_p99_ms: f64,
     /// What the generator says.
@@ -100,7 +99,6 @@ impl Running {
         const RAMP: Duration = Duration::from_secs(1);
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(place.server_core, load.delay_us);
-        let cpu_before = children_cpu();
         let mut child = generator
             .command(load, load.seconds + 2, server.port, folder.path())
             .stdout(Stdio::piped())
@@ -122,24 +120,22 @@ impl Running {
             }
         };
         watch(RAMP, &mut child);
-        let (ramp_requests, ..) = server.account();
-        let from = Instant::now();
+        server.account();
+        let (from, cpu_from) = (Instant::now(), cpu_time(child.id()));
         watch(RAMP + Duration::from_secs(load.seconds), &mut child);
         let (requests, p50, p99) = server.account();
         let measured = from.elapsed();
+        let cpu = cpu_time(child.id()).saturating_sub(cpu_from);
         watch(Duration::from_mins(10), &mut child);
         child.wait().unwrap();
-        let (late_requests, ..) = server.account();
-        let cpu = children_cpu().saturating_sub(cpu_before);
         let text = reader.join().unwrap();
         let said = generator.latencies_ms(&text);
-        let all = ramp_requests + requests + late_requests;
         let running = Self {
             generator: generator.name(),
             repetition,
             load,
             requests_per_second: requests as f64 / measured.as_secs_f64(),
-            cpu_us_per_request: cpu.as_secs_f64() * 1e6 / all.max(1) as f64,
+            cpu_us_per_request: cpu.as_secs_f64() * 1e6 / requests.max(1) as f64,
             peak_rss_mib: peak as f64 / 1024.0,
             truth_p50_ms: p50 as f64 / 1e6,
             truth_p99_ms: p99 as f64 / 1e6,
@@ -159,14 +155,15 @@ impl Running {
     }
 }
 
-/// CPU time of all children that have been awaited.
-fn children_cpu() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
-    let of = |time: TimeVal| {
-        Duration::from_secs(u64::try_from(time.tv_sec()).unwrap())
-            + Duration::from_micros(u64::try_from(time.tv_usec()).unwrap())
-    };
-    of(usage.user_time()) + of(usage.system_time())
+/// User and system time of a process, in ticks of 10 ms.
+fn cpu_time(pid: u32) -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which may hold anything: state is the first field, user time the twelfth.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let sum: u32 = ticks.filter_map(|field| field.parse::<u32>().ok()).sum();
+    TICK * sum
 }
 
 /// `VmHWM` of a process, 0 once it is gone.
@@ -179,7 +176,7 @@ fn resident_peak_kib(pid: u32) -> u64 {
         .unwrap_or(0)
 }
 
-/// The server as a process of its own. It is never awaited before the generator's CPU time is read.
+/// The server as a process of its own.
 struct Server {
     child: Child,
     port: u16,
