@@ -1,5 +1,6 @@
 //! The arguments of each subcommand.
 
+use super::gpu::GpuArgs;
 use super::history::{BaselineArgs, HistoryArgs, PruneArgs, ShowArgs};
 use crate::commands::{self, CommandError, Format, Loaded, RunOptions, ServeOptions};
 use crate::scenario::{Delay, ReferenceOptions, Scaling, Stall};
@@ -55,6 +56,8 @@ pub(super) enum Command {
     Prune(PruneArgs),
     /// Serve the built-in reference inference API.
     Serve(ServeArgs),
+    /// Measure what the GPUs of this host can do, and find those that are sick.
+    Gpu(GpuArgs),
 }
 
 /// When to use colour.

@@ -2,6 +2,7 @@
 
 mod args;
 mod diagnostics;
+mod gpu;
 mod history;
 
 pub use diagnostics::draw;
@@ -67,6 +68,7 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
         Command::Prune(args) => {
             commands::prune(&args.results.results, args.rules(), args.yes, output)
         }
+        Command::Gpu(args) => commands::gpu(&args.into(), output),
         Command::Serve(args) => commands::serve(&args.into(), output).map(|()| Ending::Done),
     }
 }

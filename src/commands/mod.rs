@@ -3,6 +3,7 @@
 mod check;
 mod child;
 mod github;
+mod gpu;
 mod history;
 mod input;
 mod output;
@@ -16,6 +17,7 @@ mod signals;
 mod views;
 
 pub use check::check;
+pub use gpu::{GpuOptions, gpu};
 pub use history::{HistoryFormat, HistoryOptions, history, show};
 pub use input::{CommandError, Loaded, load};
 pub use output::Output;

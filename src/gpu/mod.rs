@@ -7,7 +7,9 @@ pub mod cuda;
 mod half;
 pub mod kernels;
 mod nvml;
+pub mod peaks;
 mod reading;
+pub mod suite;
 mod unavailable;
 
 pub use half::{from_half, to_half};

@@ -12,6 +12,7 @@ mod packed;
 mod run;
 mod series;
 mod steps;
+mod suite;
 mod tally;
 
 pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt};
@@ -25,6 +26,9 @@ pub use packed::PackedLatencies;
 pub use run::{FoldError, INTERVAL_NS, Over, PhaseInterval, PhaseRecord, RunRecord, per_second};
 pub use series::{Samples, Series, SeriesInfo, Source, SourceInfo, SourceState, Window};
 pub use steps::{ReceiveStamps, StepTimes, Steps};
+pub use suite::{
+    Measured, Peak, SUITE_SCHEMA, Stopped, SuiteGpu, SuiteRecord, TestOutcome, TestResult,
+};
 pub use tally::{
     Connections, Counts, ErrorKey, ErrorTally, Errors, Failure, Interval, Population, RequestTally,
     Sample,

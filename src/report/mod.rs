@@ -17,6 +17,7 @@ mod markdown;
 mod openmetrics;
 mod png;
 mod rows;
+mod suite;
 
 #[cfg(test)]
 mod sample;
@@ -35,6 +36,7 @@ pub use junit::junit;
 pub use markdown::markdown;
 pub use openmetrics::openmetrics;
 pub use png::pngs;
+pub use suite::{suite_console, suite_files, suite_html, suite_json};
 
 use crate::history::{RunSummary, SUMMARY_FILE};
 use crate::record::RunRecord;

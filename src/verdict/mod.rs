@@ -4,7 +4,10 @@
 
 mod requests;
 mod scaling;
+mod suite;
 mod telemetry;
+
+pub use suite::{Finding, SuiteJudgement, judge_suite};
 
 use crate::gate::{self, Gate, Metric, Op};
 use crate::record::{Doubt, PhaseRecord, RunRecord};

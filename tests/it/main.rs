@@ -25,6 +25,8 @@ mod kernel_stamps;
 mod kernels;
 mod layers;
 mod scenarios;
+#[cfg(target_os = "linux")]
+mod suite;
 mod support;
 mod telemetry;
 mod tls;

@@ -1,0 +1,151 @@
+//! `bench gpu`: what the GPUs of this host can do.
+
+use super::input::CommandError;
+use super::{Ending, Format, Output};
+use crate::gpu::Nvml;
+use crate::gpu::cuda::Cuda;
+use crate::gpu::suite::{Effort, Suite, TESTS, Test};
+use crate::record::{SUITE_SCHEMA, SuiteRecord};
+use crate::report;
+use crate::store::{new_run_id, write_file};
+use crate::units;
+use crate::verdict::{Verdict, judge_suite};
+use std::path::PathBuf;
+
+/// How the suite is run.
+#[derive(Clone, Debug)]
+pub struct GpuOptions {
+    /// Print the tests, and run none.
+    pub list: bool,
+    /// The tests to run: names, or the words before the dot; empty for all.
+    pub only: Vec<String>,
+    /// A short run.
+    pub quick: bool,
+    /// Seed of all data.
+    pub seed: u32,
+    /// The folder that gets the folder of the run.
+    pub results: PathBuf,
+    /// What is printed in the end.
+    pub format: Format,
+    /// Driver libraries to be used instead of the system's.
+    pub cuda_library: Option<PathBuf>,
+    /// The same for NVML.
+    pub nvml_library: Option<PathBuf>,
+}
+
+/// A device that carries this word in its name makes its values up.
+const SIMULATED: &str = "SIMULATED";
+
+/// Measures the GPUs. A host without GPUs is INCONCLUSIVE, with the reason.
+///
+/// # Errors
+/// When a test is named that does not exist, or the record cannot be written.
+pub fn gpu(options: &GpuOptions, output: Output) -> Result<Ending, CommandError> {
+    let tests = chosen(&options.only)?;
+    if options.list {
+        let lines = tests
+            .iter()
+            .map(|test| format!("{:26} {}\n", test.name, test.what));
+        output.result(&lines.collect::<String>());
+        return Ok(Ending::Done);
+    }
+    let started_at = jiff::Timestamp::now();
+    let mut record = SuiteRecord {
+        schema: SUITE_SCHEMA,
+        id: new_run_id(started_at, "gpu"),
+        started_at: started_at.to_string(),
+        bench_version: env!("CARGO_PKG_VERSION").to_owned(),
+        quick: options.quick,
+        seed: options.seed,
+        ..SuiteRecord::default()
+    };
+    let suite = Suite {
+        tests,
+        effort: if options.quick {
+            Effort::QUICK
+        } else {
+            Effort::FULL
+        },
+        seed: options.seed,
+    };
+    match Cuda::open(options.cuda_library.as_deref()) {
+        Ok(cuda) => measure(&cuda, &suite, options, &mut record, output),
+        Err(reason) => record.unavailable = Some(reason.to_string()),
+    }
+    let judged = judge_suite(&record);
+    let folder = options.results.join(&record.id);
+    for (name, bytes) in report::suite_files(&record, &judged) {
+        write_file(&folder.join(name), &bytes).map_err(|error| {
+            CommandError::setup(
+                error.to_string(),
+                "choose a folder that can be written with --results",
+            )
+        })?;
+    }
+    output.say(&format!(
+        "report: {}\n",
+        folder.join("report.html").display()
+    ));
+    output.result(&match options.format {
+        Format::Text => report::suite_console(&record, &judged, output.width().max(120)),
+        Format::Json => report::suite_json(&record, &judged),
+    });
+    Ok(match judged.verdict {
+        Verdict::Pass => Ending::Pass,
+        Verdict::Fail => Ending::Fail,
+        Verdict::Inconclusive => Ending::Inconclusive,
+    })
+}
+
+fn measure(
+    cuda: &Cuda,
+    suite: &Suite,
+    options: &GpuOptions,
+    record: &mut SuiteRecord,
+    output: Output,
+) {
+    record.cuda = Some(cuda.version());
+    let nvml = match Nvml::open(options.nvml_library.as_deref()) {
+        Ok(nvml) => {
+            record.driver = Some(nvml.driver().to_owned());
+            Some(nvml)
+        }
+        Err(reason) => {
+            record.no_telemetry = Some(reason.to_string());
+            None
+        }
+    };
+    for ordinal in 0..cuda.device_count() {
+        let mut say = |test: &str| output.say(&format!("GPU {ordinal}: {test}"));
+        let measured = suite.run(cuda, ordinal, nvml.as_ref(), &mut say);
+        record.gpus.push(measured);
+    }
+    if cuda.device_count() > 1 {
+        output.say(&format!(
+            "all {} GPUs at once",
+            units::count(u64::from(cuda.device_count()))
+        ));
+        record.together = suite.run_together(cuda, nvml.as_ref());
+    }
+    record.simulated = nvml.as_ref().is_some_and(Nvml::simulated)
+        || record.gpus.iter().any(|gpu| gpu.name.contains(SIMULATED));
+}
+
+/// The tests that were asked for, in the order of the suite.
+fn chosen(only: &[String]) -> Result<Vec<Test>, CommandError> {
+    let fits = |test: &Test, word: &str| {
+        let rest = test.name.strip_prefix(word);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let unknown = only
+        .iter()
+        .find(|word| !TESTS.iter().any(|test| fits(test, word)));
+    if let Some(word) = unknown {
+        return Err(CommandError::setup(
+            format!("there is no test `{word}`"),
+            "`bench gpu --list` prints them all",
+        ));
+    }
+    let wanted = |test: &&Test| only.is_empty() || only.iter().any(|word| fits(test, word));
+    Ok(TESTS.iter().filter(wanted).copied().collect())
+}
