@@ -1,7 +1,8 @@
 //! The arguments of each subcommand.
 
+use super::database::{DatabaseArgs, DbArgs, PushArgs};
 use super::gpu::GpuArgs;
-use super::history::{BaselineArgs, HistoryArgs, PruneArgs, ShowArgs};
+use super::history::{BaselineArgs, HistoryArgs, PruneArgs, RegressionArgs, ShowArgs};
 use crate::commands::{self, CommandError, Format, Loaded, RunOptions, ServeOptions};
 use crate::scenario::{Delay, ReferenceOptions, Scaling, Stall};
 use crate::units;
@@ -50,6 +51,12 @@ pub(super) enum Command {
     History(HistoryArgs),
     /// Show an earlier run in a few numbers.
     Show(ShowArgs),
+    /// Judge whether a run is worse than the runs before it.
+    Regression(RegressionArgs),
+    /// Send runs to the database that a team shares.
+    Push(PushArgs),
+    /// Look after that database.
+    Db(DbArgs),
     /// Choose the run that others of its scenario and environment are compared with.
     Baseline(BaselineArgs),
     /// Remove runs that no rule keeps.
@@ -138,6 +145,11 @@ pub(super) struct RunArgs {
     /// this happens by itself.
     #[arg(long)]
     pub(super) github: bool,
+    #[command(flatten)]
+    pub(super) database: DatabaseArgs,
+    /// How long sending the run to the database may take.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = units::parse_duration)]
+    pub(super) push_timeout: Duration,
 }
 
 impl From<&RunArgs> for RunOptions {
@@ -145,6 +157,8 @@ impl From<&RunArgs> for RunOptions {
         Self {
             results: args.results.clone(),
             preflight: !args.no_preflight,
+            database: None,
+            push_timeout: args.push_timeout,
             format: args.format.into(),
             github: args.github,
         }

@@ -1,9 +1,11 @@
 //! The arguments of the subcommands about earlier runs.
 
 use super::args::FormatArg;
-use crate::commands::{HistoryFormat, HistoryOptions};
-use crate::history::{Filter, Since, parse_since};
+use super::database::DatabaseArgs;
+use crate::commands::{CommandError, HistoryFormat, HistoryOptions, Origin, RegressionOptions};
+use crate::history::{Filter, Policy, Since, parse_since};
 use crate::store::Rules;
+use crate::units;
 use crate::verdict::Verdict;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -15,6 +17,32 @@ pub(super) struct ResultsArgs {
     /// Folder with the folders of runs.
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     pub(super) results: PathBuf,
+}
+
+/// Where earlier runs are looked for.
+#[derive(Debug, Args)]
+pub(super) struct OriginArgs {
+    #[command(flatten)]
+    results: ResultsArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Read the run folders even where a database is named.
+    #[arg(long)]
+    folders: bool,
+}
+
+impl OriginArgs {
+    pub(super) fn origin(&self) -> Result<Origin, CommandError> {
+        let address = if self.folders {
+            None
+        } else {
+            self.database.address()?
+        };
+        Ok(address.map_or_else(
+            || Origin::Folders(self.results.results.clone()),
+            |address| Origin::Database(Box::new(address)),
+        ))
+    }
 }
 
 /// Which runs.
@@ -99,7 +127,7 @@ enum ExportArg {
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
     #[command(flatten)]
-    results: ResultsArgs,
+    origin: OriginArgs,
     #[command(flatten)]
     filter: FilterArgs,
     /// Show the trend of this metric, for example response.p99.
@@ -122,23 +150,25 @@ pub(super) struct HistoryArgs {
     png: Option<PathBuf>,
 }
 
-impl From<HistoryArgs> for HistoryOptions {
-    fn from(args: HistoryArgs) -> Self {
+impl TryFrom<HistoryArgs> for HistoryOptions {
+    type Error = CommandError;
+
+    fn try_from(args: HistoryArgs) -> Result<Self, CommandError> {
         let format = match (args.export, args.format) {
             (Some(ExportArg::Otava), _) => HistoryFormat::Otava,
             (None, HistoryFormatArg::Text) => HistoryFormat::Text,
             (None, HistoryFormatArg::Json) => HistoryFormat::Json,
             (None, HistoryFormatArg::Csv) => HistoryFormat::Csv,
         };
-        Self {
-            results: args.results.results,
+        Ok(Self {
+            origin: args.origin.origin()?,
             filter: args.filter.into_filter(Timestamp::now()),
             metric: args.metric,
             phase: args.phase,
             format,
             html: args.html,
             png: args.png,
-        }
+        })
     }
 }
 
@@ -149,10 +179,59 @@ pub(super) struct ShowArgs {
     #[arg(value_name = "RUN")]
     pub(super) run: String,
     #[command(flatten)]
-    pub(super) results: ResultsArgs,
+    pub(super) origin: OriginArgs,
     /// What to print.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: FormatArg,
+}
+
+/// Arguments of `bench regression`.
+#[derive(Debug, Args)]
+pub(super) struct RegressionArgs {
+    /// The run: its folder, its id or the beginning of it, `last` or `last-pass`.
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    origin: OriginArgs,
+    /// A second run of the same version; only what is worse in both fails.
+    #[arg(long, value_name = "RUN")]
+    confirm: Option<String>,
+    /// The metrics, judged in every phase.
+    #[arg(
+        long,
+        value_name = "METRIC",
+        value_delimiter = ',',
+        default_value = "response.p99,throughput"
+    )]
+    metric: Vec<String>,
+    /// How many earlier runs with PASS make the history, at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    last: usize,
+    /// How many it takes at least.
+    #[arg(long, value_name = "N", default_value_t = Policy::default().fewest_runs)]
+    fewest: usize,
+    /// The least change that matters.
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = units::parse_ratio)]
+    least_effect: f64,
+}
+
+impl TryFrom<RegressionArgs> for RegressionOptions {
+    type Error = CommandError;
+
+    fn try_from(args: RegressionArgs) -> Result<Self, CommandError> {
+        Ok(Self {
+            origin: args.origin.origin()?,
+            run: args.run,
+            confirm: args.confirm,
+            metrics: args.metric,
+            last: args.last,
+            policy: Policy {
+                least_effect: args.least_effect,
+                fewest_runs: args.fewest,
+                ..Policy::default()
+            },
+        })
+    }
 }
 
 /// Arguments of `bench prune`.

@@ -1,15 +1,17 @@
 //! The command line: arguments, drawing of diagnostics, exit codes. Everything else is in `commands`.
 
 mod args;
+mod database;
 mod diagnostics;
 mod gpu;
 mod history;
 
 pub use diagnostics::draw;
 
-use crate::commands::{self, CommandError, Ending, Loaded, Output};
+use crate::commands::{self, CommandError, Ending, Loaded, Output, RunOptions};
 use args::{Cli, Command};
 use clap::Parser as _;
+use database::DbCommand;
 use std::process::ExitCode;
 
 /// Reads the command line, does what it says, and tells how it ended.
@@ -43,7 +45,9 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
         Command::Run(args) => {
             let loaded = args.scenario.load()?;
             warn(&loaded, output);
-            commands::run(&loaded.plan, &(&args).into(), output)
+            let mut options = RunOptions::from(&args);
+            options.database = args.database.address()?;
+            commands::run(&loaded.plan, &options, output)
         }
         Command::Check(args) => {
             let loaded = args.scenario.load()?;
@@ -58,10 +62,22 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             args.github,
             output,
         ),
-        Command::History(args) => commands::history(&args.into(), output),
-        Command::Show(args) => {
-            commands::show(&args.results.results, &args.run, args.format.into(), output)
+        Command::History(args) => commands::history(&args.try_into()?, output),
+        Command::Show(args) => commands::show(
+            &args.origin.origin()?,
+            &args.run,
+            args.format.into(),
+            output,
+        ),
+        Command::Regression(args) => commands::regression(&args.try_into()?, output),
+        Command::Push(args) => {
+            let address = args.database.required()?;
+            commands::push(&args.results, &args.what(), &address, output)
         }
+        Command::Db(args) => match args.command {
+            DbCommand::Migrate(args) => commands::migrate(&args.required()?, output),
+            DbCommand::Status(args) => commands::database_status(&args.required()?, output),
+        },
         Command::Baseline(args) => {
             commands::baseline(&args.results.results, &args.run, &args.reason, output)
         }

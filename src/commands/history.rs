@@ -1,18 +1,23 @@
 //! `bench history`, `bench show`: what earlier runs measured.
 
 use super::input::CommandError;
-use super::{Ending, Format, Output};
+use super::{Ending, Format, Output, push};
 use crate::gate::metric_named;
 use crate::history::{Filter, RunSummary, trends};
 use crate::report;
-use crate::store::{RunFolder, StoredRuns, summary_of, write_file};
-use std::path::{Path, PathBuf};
+use crate::store::{
+    Address, Baselines, Database, DatabaseError, RunFolder, StoredRuns, Wanted, summary_of, within,
+    write_file,
+};
+use jiff::Timestamp;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `bench history` shows.
 #[derive(Clone, Debug)]
 pub struct HistoryOptions {
-    /// The folder with the folders of runs.
-    pub results: PathBuf,
+    /// Where the runs are.
+    pub origin: Origin,
     /// Which runs.
     pub filter: Filter,
     /// The metric whose trend is shown; a list of runs without.
@@ -49,14 +54,19 @@ pub fn history(options: &HistoryOptions, output: Output) -> Result<Ending, Comma
         metric_named(metric)
             .map_err(|(message, hint)| CommandError::setup(message, hint.unwrap_or_default()))?;
     }
-    let runs = options.filter.of(read(&options.results, output));
+    let wanted = match (&options.metric, options.format) {
+        (Some(metric), _) => Wanted::Metric(metric),
+        (None, HistoryFormat::Text) => Wanted::Facts,
+        (None, _) => Wanted::Everything,
+    };
+    let runs = options.origin.runs(&options.filter, wanted, output)?;
     let refuse =
         |message: String| CommandError::setup(message, "choose with --scenario and --environment");
     let text = match (options.format, &options.metric) {
         (HistoryFormat::Json, None) => report::history_json(&runs),
         (HistoryFormat::Otava, _) => report::otava_csv(&runs).map_err(refuse)?,
         (HistoryFormat::Text, None) if runs.is_empty() => {
-            format!("no runs below `{}`\n", options.results.display())
+            format!("no runs {}\n", options.origin.place())
         }
         (HistoryFormat::Text, None) => report::runs_table(&runs, output.width()),
         (HistoryFormat::Csv, None) => {
@@ -98,35 +108,97 @@ fn trend(
     })
 }
 
-/// The summaries of all runs; what cannot be read is told.
-fn read(results: &Path, output: Output) -> Vec<RunSummary> {
-    let stored = StoredRuns::read(results);
-    for reason in &stored.unreadable {
-        output.warn(&format!("warning: {reason}; this run is left out"));
-    }
-    stored.runs.into_iter().map(|run| run.summary).collect()
-}
-
 /// Shows one run.
 ///
 /// # Errors
 /// When there is no such run.
 pub fn show(
-    results: &Path,
+    origin: &Origin,
     run: &str,
     format: Format,
     output: Output,
 ) -> Result<Ending, CommandError> {
-    let folder = RunFolder::find(results, run).map_err(|error| {
-        CommandError::setup(
-            error,
-            "name a run's folder, its id or the beginning of it, `last` or `last-pass`",
-        )
-    })?;
-    let summary = summary_of(&folder).map_err(|error| CommandError::setup(error, ""))?;
+    let summary = origin.run(run)?;
     output.result(&match format {
         Format::Text => report::show(&summary, output.width()),
         Format::Json => report::history_json(&[summary]),
     });
     Ok(Ending::Done)
+}
+
+/// Where earlier runs are looked for.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// In the folders below this one.
+    Folders(PathBuf),
+    /// In this database.
+    Database(Box<Address>),
+}
+
+/// How long a question to a database may take.
+const ANSWER: Duration = Duration::from_mins(1);
+
+impl Origin {
+    fn place(&self) -> String {
+        match self {
+            Self::Folders(results) => format!("below `{}`", results.display()),
+            Self::Database(address) => format!("in {address}"),
+        }
+    }
+
+    /// The runs that a filter takes, the newest first. Folders give all metrics, whatever is wanted.
+    pub(super) fn runs(
+        &self,
+        filter: &Filter,
+        wanted: Wanted<'_>,
+        output: Output,
+    ) -> Result<Vec<RunSummary>, CommandError> {
+        match self {
+            Self::Folders(results) => {
+                let stored = StoredRuns::read(results);
+                for reason in &stored.unreadable {
+                    output.warn(&format!("warning: {reason}; this run is left out"));
+                }
+                Ok(filter.of(stored.runs.into_iter().map(|run| run.summary)))
+            }
+            Self::Database(address) => push::runtime()?
+                .block_on(within(ANSWER, address, async {
+                    Database::open(address).await?.runs(filter, wanted).await
+                }))
+                .map_err(|error| unanswered(&error)),
+        }
+    }
+
+    /// One run.
+    pub(super) fn run(&self, name: &str) -> Result<RunSummary, CommandError> {
+        const NAMES: &str = "name a run by its id or the beginning of it, by its folder, or as `last` or `last-pass`";
+        match self {
+            Self::Folders(results) => {
+                let folder = RunFolder::find(results, name)
+                    .map_err(|error| CommandError::setup(error, NAMES))?;
+                summary_of(&folder).map_err(|error| CommandError::setup(error, ""))
+            }
+            Self::Database(address) => push::runtime()?
+                .block_on(within(ANSWER, address, async {
+                    Database::open(address).await?.run_named(name).await
+                }))
+                .map_err(|error| unanswered(&error)),
+        }
+    }
+
+    /// When the level began that somebody accepted for runs like this one: that of its baseline.
+    pub(super) fn level_since(&self, run: &RunSummary) -> Result<Option<Timestamp>, CommandError> {
+        let Self::Folders(results) = self else {
+            return Ok(None);
+        };
+        let baselines = Baselines::read(results).map_err(|error| CommandError::setup(error, ""))?;
+        let Some(baseline) = baselines.of(run) else {
+            return Ok(None);
+        };
+        Ok(Some(self.run(&baseline.run)?.began()))
+    }
+}
+
+fn unanswered(error: &DatabaseError) -> CommandError {
+    CommandError::setup(error.to_string(), "--folders reads the run folders instead")
 }

@@ -4,6 +4,7 @@ use super::child::ReferenceChild;
 use super::github::GitHub;
 use super::input::CommandError;
 use super::progress::Progress;
+use super::push::push_after_run;
 use super::{Ending, Format, Output, preflight, signals, views};
 use crate::engine::ports::{Sink, Stop, WallClock};
 use crate::engine::{self, Placement, Ports, RunClock};
@@ -11,9 +12,10 @@ use crate::http::{HttpTarget, TcpConnect, TlsClient};
 use crate::plan::{BaseUrl, PhasePlan, Plan, RequestPlan, TargetAddress};
 use crate::record::{Doubt, Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
 use crate::scenario::GpuSource;
-use crate::store::{JournalWriter, RunFolder, new_run_id, read_journal};
+use crate::store::{Address, JournalWriter, RunFolder, new_run_id, read_journal};
 use crate::telemetry::{self, DcgmProbe, Sources};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How a plan is run.
@@ -23,6 +25,10 @@ pub struct RunOptions {
     pub results: PathBuf,
     /// Whether the target must answer once before any load is sent.
     pub preflight: bool,
+    /// The database that gets the run when it is over; without, the one that the scenario names.
+    pub database: Option<Address>,
+    /// How long that may take.
+    pub push_timeout: Duration,
     /// What is printed in the end.
     pub format: Format,
     /// Whether GitHub Actions is told even where it does not show itself.
@@ -34,6 +40,7 @@ pub struct RunOptions {
 /// # Errors
 /// Everything that keeps the run from beginning. What happens later is in the record.
 pub fn run(plan: &Plan, options: &RunOptions, output: Output) -> Result<Ending, CommandError> {
+    let database = database(plan, options)?;
     preflight::check_machine(plan, &options.results)?;
     let started_at = jiff::Timestamp::now();
     let id = new_run_id(started_at, &plan.scenario.name);
@@ -67,7 +74,22 @@ pub fn run(plan: &Plan, options: &RunOptions, output: Output) -> Result<Ending, 
     }
     let record = sink.into_record(&folder)?;
     let github = GitHub::detect(options.github);
-    views::publish(&record, &folder, options.format, github.as_ref(), output)
+    let ending = views::publish(&record, &folder, options.format, github.as_ref(), output);
+    if let Some(address) = &database {
+        push_after_run(&folder, &record, address, options.push_timeout, output);
+    }
+    ending
+}
+
+/// The database that gets the run, if there is one.
+fn database(plan: &Plan, options: &RunOptions) -> Result<Option<Address>, CommandError> {
+    match (&options.database, &plan.database) {
+        (Some(address), _) => Ok(Some(address.clone())),
+        (None, None) => Ok(None),
+        (None, Some(url)) => Address::parse(url).map(Some).map_err(|error| {
+            CommandError::setup(error, "it is `database` of [history] in the scenario")
+        }),
+    }
 }
 
 /// One execution of a plan.

@@ -94,6 +94,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
         workers: facts
             .cores
             .clamp(1, usize::try_from(most_slots).unwrap_or(1).max(1)),
+        database: scenario.database.as_ref().map(|text| text.value.clone()),
         secrets: secrets_of(scenario),
     })
 }

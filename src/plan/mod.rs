@@ -40,6 +40,8 @@ pub struct Plan {
     pub seed: u64,
     /// Threads that generate load.
     pub workers: usize,
+    /// The URL of the database that gets the run. It may hold a password.
+    pub database: Option<String>,
     /// Texts that came from outside and must not appear in any record.
     pub secrets: Vec<String>,
 }

@@ -43,8 +43,16 @@ impl Latencies {
 }
 
 impl PackedLatencies {
-    /// Reads the V2 encoding.
-    fn from_bytes(bytes: Vec<u8>, overflow: u64) -> Result<Self, String> {
+    /// The V2 encoding; nothing for an empty histogram.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Reads the V2 encoding. `overflow` is how many latencies were longer than an hour.
+    ///
+    /// # Errors
+    /// When the bytes are no histogram of three digits.
+    pub fn from_bytes(bytes: Vec<u8>, overflow: u64) -> Result<Self, String> {
         let word = |at: usize| {
             bytes
                 .get(at..at + 4)

@@ -6,6 +6,7 @@
 mod connection;
 mod decode;
 mod expand;
+mod history;
 mod json;
 mod parse;
 mod phase;
@@ -56,6 +57,8 @@ pub struct Scenario {
     pub gates: Vec<ScenarioGate>,
     /// What is sampled beside the load.
     pub telemetry: Telemetry,
+    /// The URL of the database that gets its runs. It may hold a password.
+    pub database: Option<Text>,
 }
 
 /// The service under test.

@@ -2,6 +2,7 @@
 
 use super::decode::{Context, Table};
 use super::expand::Lookup;
+use super::history::read_history;
 use super::phase::{read_gates, read_phases};
 use super::request::read_request;
 use super::target::{missing_target, read_target};
@@ -106,7 +107,11 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
     );
     let phases = read_phases(cx, root, &request_names);
     let gates = read_gates(cx, root);
+    let database = root
+        .table(cx, "history", "[history]")
+        .and_then(|table| read_history(cx, table, &mut literal_secrets));
     Scenario {
+        database,
         source: cx.source.clone(),
         literal_secrets,
         name,

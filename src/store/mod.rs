@@ -4,13 +4,18 @@
 //! loses at most the line it was writing. Views are written whole, under another name first.
 
 mod baselines;
+mod database;
 mod folder;
 mod journal;
 mod prune;
 mod runs;
 
 pub use baselines::{Baseline, Baselines};
+pub use database::{
+    Address, Database, DatabaseError, Migration, Pushed, SchemaState, Shipment, Spool, Wanted,
+    decode_series, within,
+};
 pub use folder::{RunFolder, StoreError, append_file, new_run_id, write_file};
 pub use journal::{JournalReader, JournalWriter, is_being_written, read_journal};
 pub use prune::{Decision, Rules, decide};
-pub use runs::{StoredRun, StoredRuns, read_record, summary_of};
+pub use runs::{StoredRun, StoredRuns, comparable_passes, read_record, summary_of};

@@ -43,6 +43,24 @@ impl StoredRuns {
     }
 }
 
+/// The newest runs with PASS that a run may be compared with: of its scenario and environment, before it,
+/// the newest first. Partial and simulated runs are no measure.
+pub fn comparable_passes(results: &Path, run: &RunSummary, most: usize) -> Vec<StoredRun> {
+    let mut passes = StoredRuns::read(results).runs;
+    passes.retain(|other| {
+        let other = &other.summary;
+        other.is_baseline_material()
+            && other.id != run.id
+            && other.scenario == run.scenario
+            && other.environment_key == run.environment_key
+            && other.began() <= run.began()
+    });
+    passes
+        .sort_by_key(|other| std::cmp::Reverse((other.summary.began(), other.summary.id.clone())));
+    passes.truncate(most);
+    passes
+}
+
 /// The summary of one run.
 ///
 /// # Errors

@@ -57,15 +57,18 @@ fn help_shows_commands_and_exit_codes() {
     Usage: bench [OPTIONS] <COMMAND>
 
     Commands:
-      run       Run a scenario and judge it by its gates
-      check     Read a scenario and print its plan, without sending anything
-      report    Build the reports of a run again from its journal, also of one that was cut off
-      history   List earlier runs, or show how a metric went over them
-      show      Show an earlier run in a few numbers
-      baseline  Choose the run that others of its scenario and environment are compared with
-      prune     Remove runs that no rule keeps
-      serve     Serve the built-in reference inference API
-      help      Print this message or the help of the given subcommand(s)
+      run         Run a scenario and judge it by its gates
+      check       Read a scenario and print its plan, without sending anything
+      report      Build the reports of a run again from its journal, also of one that was cut off
+      history     List earlier runs, or show how a metric went over them
+      show        Show an earlier run in a few numbers
+      regression  Judge whether a run is worse than the runs before it
+      push        Send runs to the database that a team shares
+      db          Look after that database
+      baseline    Choose the run that others of its scenario and environment are compared with
+      prune       Remove runs that no rule keeps
+      serve       Serve the built-in reference inference API
+      help        Print this message or the help of the given subcommand(s)
 
     Options:
       -q, --quiet

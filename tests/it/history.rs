@@ -304,3 +304,63 @@ fn pruning_keeps_what_a_rule_names_and_every_baseline() {
     assert!(said.stderr.contains("makes no sense"), "{}", said.stderr);
     assert_eq!(ids(&bench, &[]).len(), 4);
 }
+
+#[test]
+fn a_worse_run_fails_once_a_second_one_confirms_it() {
+    let bench = Bench::new();
+    let results = bench.path().join("results");
+    for day in 1..=6u32 {
+        let began = format!("2026-11-{day:02}T08:00:00Z");
+        let ms = 50.0 + f64::from(day % 3) / 2.0;
+        run(&format!("2026110{day}-r"), &began, ms).store(&results);
+    }
+    run("20261107-good", "2026-11-07T08:00:00Z", 50.5).store(&results);
+    run("20261108-slow", "2026-11-08T08:00:00Z", 80.0).store(&results);
+    run("20261109-slow", "2026-11-09T08:00:00Z", 81.0).store(&results);
+    let judge = |args: &[&str]| {
+        let mut all = vec!["regression", "--metric", "response.p99"];
+        all.extend(args);
+        bench.run(&all)
+    };
+    assert!(
+        judge(&["20261107"])
+            .exits(0)
+            .last_line()
+            .starts_with("PASS: ")
+    );
+    let said = judge(&["20261108"]).exits(3);
+    assert!(
+        said.stdout.contains("a second run must confirm it"),
+        "{}",
+        said.stdout
+    );
+    let said = judge(&["20261108", "--confirm", "20261109"]).exits(1);
+    insta::assert_snapshot!(said.stdout, @"
+    Verdict  Phase  Metric          Value  Typical  Worse from
+    FAIL     c10    response.p99  80.1 ms  50.5 ms     53.0 ms
+
+    response.p99 of c10: +58.5 % against 7 runs, beyond +5.0 %, and +60.4 % in the second run
+
+    FAIL: 1 worse, 0 undecided, 0 of 1 not worse than earlier runs
+    ");
+    judge(&["20261108", "--confirm", "20261107"]).exits(0);
+    let said = judge(&["20261108", "--confirm", "20261108"]).exits(2);
+    assert!(said.stderr.contains("cannot confirm"), "{}", said.stderr);
+    // Too short a history is never a pass.
+    let said = judge(&["20261104"]).exits(3);
+    assert!(
+        said.stdout.contains("no baseline: 3 comparable runs"),
+        "{}",
+        said.stdout
+    );
+    // An accepted level begins the history anew.
+    bench
+        .run(&["baseline", "20261105", "--reason", "new model"])
+        .exits(0);
+    let said = judge(&["20261107"]).exits(3);
+    assert!(
+        said.stdout.contains("no baseline: 2 comparable runs"),
+        "{}",
+        said.stdout
+    );
+}

@@ -11,6 +11,7 @@ mod cli;
 mod connections;
 #[cfg(target_os = "linux")]
 mod cuda;
+mod database;
 mod engine;
 #[cfg(target_os = "linux")]
 mod fake_cuda;

@@ -141,7 +141,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     2 | colour = "red"
       | ^^^^^^
       |
-      = help: known keys: gates, name, phase, request, target, telemetry
+      = help: known keys: gates, history, name, phase, request, target, telemetry
 
     error[invalid-value]: a URL begins with `http://` or `https://`
      --> many-faults.toml:5:7

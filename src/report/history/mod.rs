@@ -2,10 +2,12 @@
 
 mod export;
 mod page;
+mod regression;
 mod show;
 
 pub use export::{history_json, otava_csv, trends_csv, trends_json};
 pub use page::{trend_page, trend_picture};
+pub use regression::{RegressionRow, regression};
 pub use show::show;
 
 use super::console::{one_line, paint, print, style, table};

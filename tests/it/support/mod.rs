@@ -1,6 +1,8 @@
 //! What several test modules share: an in-memory HTTP server, plans from scenario text, and sinks.
 
 pub(crate) mod memory;
+#[cfg(target_os = "linux")]
+pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod records;
 pub(crate) mod tcp;

@@ -1,0 +1,201 @@
+//! Reads runs: the same summaries as from folders.
+
+use super::{Database, DatabaseError};
+use crate::history::{Filter, MetricValue, RunSummary, SUMMARY_SCHEMA};
+use crate::record::{Latencies, PackedLatencies};
+use crate::verdict::Verdict;
+use std::collections::BTreeMap;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// Which metrics are wanted beside the facts of each run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// None: a list of runs.
+    Facts,
+    /// One, for its trend.
+    Metric(&'a str),
+    /// All.
+    Everything,
+}
+
+const COLUMNS: &str = "run_id, scenario, to_char(started_at at time zone 'UTC', \
+     'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') as began, duration_s, verdict, headline, partial, simulated, \
+     target, git_branch, git_commit, bench_version, host, environment_key";
+
+impl Database {
+    /// The runs that a filter takes, the newest first.
+    ///
+    /// # Errors
+    /// When the database does not answer as it should.
+    pub async fn runs(
+        &self,
+        filter: &Filter,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<RunSummary>, DatabaseError> {
+        let verdict = filter.verdict.map(Verdict::as_str);
+        let moment = |moment: Option<jiff::Timestamp>| moment.map(|moment| moment.to_string());
+        let (since, before) = (moment(filter.since), moment(filter.before));
+        let last = i64::try_from(filter.last.unwrap_or(usize::MAX)).unwrap_or(i64::MAX);
+        let chosen = format!(
+            "select {COLUMNS}, started_at from bench.run where sealed \
+             and ($1::text is null or scenario = $1) \
+             and ($2::text is null or verdict = $2) \
+             and ($3::text is null or position($3 in target) > 0) \
+             and ($4::text is null or coalesce(git_branch, '') = $4) \
+             and ($5::text is null or starts_with(environment_key, $5)) \
+             and ($6::text is null or started_at >= $6::timestamptz) \
+             and ($7::text is null or started_at < $7::timestamptz) \
+             order by started_at desc, run_id desc limit $8"
+        );
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
+            &filter.scenario,
+            &verdict,
+            &filter.target,
+            &filter.branch,
+            &filter.environment,
+            &since,
+            &before,
+            &last,
+        ];
+        let of = |error: tokio_postgres::Error| self.error(&error);
+        let rows = self.client.query(&chosen, &parameters).await.map_err(of)?;
+        let mut runs: Vec<RunSummary> = rows.iter().map(facts).collect();
+        let metrics = format!(
+            "with chosen as materialized ({chosen}) select metric.run_id, phase, metric, value, lower, \
+             upper, samples from bench.metric join chosen using (run_id)"
+        );
+        let rows = match &wanted {
+            Wanted::Facts => return Ok(runs),
+            Wanted::Metric(name) => {
+                parameters.push(name);
+                let one = format!("{metrics} where metric = $9 order by phase");
+                self.client.query(&one, &parameters).await
+            }
+            Wanted::Everything => {
+                let all = format!("{metrics} order by phase, metric");
+                self.client.query(&all, &parameters).await
+            }
+        }
+        .map_err(of)?;
+        let mut by_run: BTreeMap<String, Vec<MetricValue>> = BTreeMap::new();
+        for row in &rows {
+            by_run.entry(row.get(0)).or_default().push(MetricValue {
+                phase: row.get(1),
+                metric: row.get(2),
+                value: row.get(3),
+                lower: row.get(4),
+                upper: row.get(5),
+                samples: u64::try_from(row.get::<_, i64>(6)).unwrap_or_default(),
+            });
+        }
+        for run in &mut runs {
+            run.metrics = by_run.remove(&run.id).unwrap_or_default();
+        }
+        Ok(runs)
+    }
+
+    /// One run by its id, a part with which only one begins, or as `last` or `last-pass`.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub async fn run_named(&self, name: &str) -> Result<RunSummary, DatabaseError> {
+        let condition = match name {
+            "last" => "$1 = $1",
+            "last-pass" => "verdict = 'PASS' and not partial and not simulated and $1 = $1",
+            _ => "starts_with(run_id, $1)",
+        };
+        let sql = format!(
+            "select {COLUMNS} from bench.run where sealed and {condition} \
+             order by run_id = $1 desc, started_at desc, run_id desc limit 2"
+        );
+        let rows = self
+            .client
+            .query(&sql, &[&name])
+            .await
+            .map_err(|error| self.error(&error))?;
+        let found: Vec<RunSummary> = rows.iter().map(facts).collect();
+        let refuse = |reason: String| Err(DatabaseError::new(&self.address, reason));
+        let run = match &found[..] {
+            [] => return refuse(format!("it has no run `{name}`")),
+            [one] => one,
+            [first, _] if first.id == name || name.starts_with("last") => first,
+            [first, second] => {
+                return refuse(format!(
+                    "`{name}` is the beginning of several runs, among them `{}` and `{}`",
+                    first.id, second.id
+                ));
+            }
+            _ => return refuse("it gave more than it was asked for".to_owned()),
+        };
+        let began = run.began();
+        let own = Filter {
+            scenario: Some(run.scenario.clone()),
+            environment: Some(run.environment_key.clone()),
+            since: Some(began),
+            before: began.checked_add(jiff::SignedDuration::from_millis(1)).ok(),
+            ..Filter::default()
+        };
+        let same = self.runs(&own, Wanted::Everything).await?;
+        Ok(same
+            .into_iter()
+            .find(|same| same.id == run.id)
+            .unwrap_or_else(|| run.clone()))
+    }
+
+    /// The latencies of several runs as one histogram: `kind` is that of the table, `response` or
+    /// `service` for example. Percentiles of it are those of all requests together.
+    ///
+    /// # Errors
+    /// When the database does not answer, or holds what is no histogram.
+    pub async fn merged_latencies(
+        &self,
+        runs: &[String],
+        phase: &str,
+        kind: &str,
+    ) -> Result<Latencies, DatabaseError> {
+        let rows = self
+            .client
+            .query(
+                "select v2, overflow from bench.histogram \
+                 where run_id = any($1) and phase = $2 and kind = $3",
+                &[&runs, &phase, &kind],
+            )
+            .await
+            .map_err(|error| self.error(&error))?;
+        let mut merged = Latencies::default();
+        for row in rows {
+            let overflow = u64::try_from(row.get::<_, i64>(1)).unwrap_or_default();
+            let packed = PackedLatencies::from_bytes(row.get(0), overflow)
+                .map_err(|reason| DatabaseError::new(&self.address, reason))?;
+            merged.merge(&packed);
+        }
+        Ok(merged)
+    }
+}
+
+fn facts(row: &Row) -> RunSummary {
+    let verdict: &str = row.get("verdict");
+    let began: String = row.get("began");
+    let began = began.parse().unwrap_or(jiff::Timestamp::MIN);
+    RunSummary {
+        schema: SUMMARY_SCHEMA.to_owned(),
+        id: row.get("run_id"),
+        scenario: row.get("scenario"),
+        started_at: began.to_string(),
+        duration_s: row.get("duration_s"),
+        verdict: [Verdict::Pass, Verdict::Fail, Verdict::Inconclusive]
+            .into_iter()
+            .find(|known| known.as_str() == verdict),
+        headline: row.get("headline"),
+        partial: row.get("partial"),
+        simulated: row.get("simulated"),
+        target: row.get("target"),
+        git_branch: row.get("git_branch"),
+        git_commit: row.get("git_commit"),
+        bench_version: row.get("bench_version"),
+        host: row.get("host"),
+        environment_key: row.get("environment_key"),
+        metrics: Vec::new(),
+    }
+}
