@@ -68,6 +68,7 @@ fn help_shows_commands_and_exit_codes() {
       baseline    Choose the run that others of its scenario and environment are compared with
       prune       Remove runs that no rule keeps
       serve       Serve the built-in reference inference API
+      gpu         Measure what the GPUs of this host can do, and find those that are sick
       help        Print this message or the help of the given subcommand(s)
 
     Options:
