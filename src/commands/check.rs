@@ -3,7 +3,7 @@
 use super::Output;
 use crate::plan::{Plan, TargetAddress};
 use crate::scenario::GpuSource;
-use crate::schedule::Stop;
+use crate::schedule::{Load, Stop};
 use crate::units;
 use std::fmt::Write as _;
 
@@ -55,6 +55,20 @@ fn describe(plan: &Plan) -> String {
             units::duration(phase.warmup),
         );
         write(&mut out, "phase", &text);
+        if let Load::Open(open) = &phase.load {
+            let text = format!(
+                "  at most {} in flight, {}",
+                units::count(open.max_in_flight.into()),
+                open.shed_after.map_or_else(
+                    || "what waits keeps its intended start".to_owned(),
+                    |limit| format!("what waits {} is shed", units::duration(limit)),
+                )
+            );
+            write(&mut out, "", &text);
+        }
+        if let Some(group) = &phase.group {
+            write(&mut out, "", &format!("  side by side with group {group}"));
+        }
         for gate in &phase.gates {
             write(&mut out, "", &format!("  gate {}", gate.text));
         }

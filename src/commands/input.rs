@@ -87,8 +87,15 @@ fn read_data_files(scenario: &Scenario, folder: &Path) -> BTreeMap<String, Resul
         .requests
         .iter()
         .filter_map(|request| request.data.as_ref())
-        .map(|data| {
-            let name = data.file.value.clone();
+        .map(|data| &data.file)
+        .chain(
+            scenario
+                .phases
+                .iter()
+                .filter_map(|phase| phase.load.trace_file()),
+        )
+        .map(|file| {
+            let name = file.value.clone();
             let text = read_text(&folder.join(&name)).map_err(|error| error.to_string());
             (name, text)
         })

@@ -27,7 +27,7 @@ pub(super) fn check_machine(plan: &Plan, results: &Path) -> Result<(), CommandEr
         CommandError::setup(
             format!("{connections} connections need {needed} file descriptors: {reason}"),
             "raise the limit, as root with `ulimit -Hn`, in the service unit with LimitNOFILE=, \
-             or in the container's settings; or lower the concurrency",
+             or in the container's settings; or lower `concurrency` or `max_in_flight`",
         )
     })?;
     if let Some(ports) = telemetry::ephemeral_ports() {
@@ -38,7 +38,7 @@ pub(super) fn check_machine(plan: &Plan, results: &Path) -> Result<(), CommandEr
                     "{connections} connections to one address need as many local ports, and there \
                      are {range} (net.ipv4.ip_local_port_range)"
                 ),
-                "widen the range, or lower the concurrency",
+                "widen the range, or lower `concurrency` or `max_in_flight`",
             ));
         }
     }

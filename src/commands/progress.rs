@@ -8,27 +8,30 @@ use crate::record::{
     SourceInfo, per_second,
 };
 use crate::units;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Follows a run.
 pub(super) struct Progress {
     output: Output,
+    bars: MultiProgress,
     phases: Vec<PhaseInfo>,
-    bar: Option<ProgressBar>,
-    live: Live,
+    /// The phases that run, by their position in the plan.
+    running: BTreeMap<usize, Live>,
     /// Positions of `gpu.utilization` among the series of its source.
     gpu: Option<(usize, Vec<usize>)>,
     gpu_utilization: Option<f64>,
 }
 
-/// What is known of the running phase.
+/// What is known of a running phase.
 #[derive(Default)]
 struct Live {
-    phase: usize,
+    bar: Option<ProgressBar>,
     response: Latencies,
     outcomes: Outcomes,
     last_ok: u64,
+    waiting: u64,
     seconds: u32,
 }
 
@@ -45,9 +48,9 @@ impl Progress {
             .collect();
         Self {
             output,
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
             phases,
-            bar: None,
-            live: Live::default(),
+            running: BTreeMap::new(),
             gpu: None,
             gpu_utilization: None,
         }
@@ -58,30 +61,28 @@ impl Progress {
         match entry {
             Entry::Sources { sources } => self.gpu = find_gpu(sources),
             Entry::PhaseStarted { phase, .. } => self.start(*phase),
-            Entry::Interval { interval, .. } => self.second(interval),
+            Entry::Interval { phase, interval } => self.second(*phase, interval),
             Entry::Samples(samples) => self.samples(samples),
             Entry::PhaseEnded {
+                phase,
                 measured_from_ns,
                 measured_to_ns,
                 ..
-            } => self.end(measured_to_ns.saturating_sub(*measured_from_ns)),
+            } => self.end(*phase, measured_to_ns.saturating_sub(*measured_from_ns)),
             Entry::Doubt(doubt) => self.doubt(doubt),
             Entry::RunStarted(_) | Entry::RunEnded { .. } => {}
         }
     }
 
     fn start(&mut self, phase: usize) {
-        self.live = Live {
-            phase,
-            ..Live::default()
-        };
         let info = &self.phases[phase];
         if !self.output.is_live() {
             let text = format!("{}: {}, {}", info.name, info.load.describe(), planned(info));
             self.output.say(&text);
+            self.running.insert(phase, Live::default());
             return;
         }
-        let bar = ProgressBar::with_draw_target(Some(length(info)), ProgressDrawTarget::stderr());
+        let bar = self.bars.add(ProgressBar::new(length(info)));
         let width = self
             .phases
             .iter()
@@ -95,13 +96,22 @@ impl Progress {
         bar.set_style(style);
         bar.set_prefix(info.name.clone());
         bar.set_message("starting");
-        self.bar = Some(bar);
+        self.running.insert(
+            phase,
+            Live {
+                bar: Some(bar),
+                ..Live::default()
+            },
+        );
     }
 
-    fn second(&mut self, interval: &Interval<PackedLatencies>) {
-        let live = &mut self.live;
+    fn second(&mut self, phase: usize, interval: &Interval<PackedLatencies>) {
+        let Some(live) = self.running.get_mut(&phase) else {
+            return;
+        };
         live.seconds = interval.index + 1;
         live.last_ok = 0;
+        live.waiting = interval.counts.waiting;
         for population in [&interval.warmup, &interval.measured] {
             for tally in population.requests() {
                 live.last_ok += tally.response.count();
@@ -111,65 +121,22 @@ impl Progress {
             live.response.merge(&tally.response);
             live.outcomes.merge(&tally.outcomes);
         }
-        let info = &self.phases[live.phase];
-        let text = self.describe();
-        match &self.bar {
+        let info = &self.phases[phase];
+        let text = describe(live, info, self.gpu_utilization);
+        match &live.bar {
             Some(bar) => {
                 let position = match info.count {
-                    Some(_) => self.live.outcomes.total(),
-                    None => u64::from(self.live.seconds),
+                    Some(_) => live.outcomes.total(),
+                    None => u64::from(live.seconds),
                 };
                 bar.set_position(position);
                 bar.set_message(text);
             }
-            None if self.live.seconds.is_multiple_of(LINE_EVERY_S) => {
+            None if live.seconds.is_multiple_of(LINE_EVERY_S) => {
                 self.output.say(&format!("{}: {text}", info.name));
             }
             None => {}
         }
-    }
-
-    /// The running phase: the rate of its last second, percentiles of all that was measured.
-    fn describe(&self) -> String {
-        let live = &self.live;
-        let info = &self.phases[live.phase];
-        let mut parts = vec![units::duration(Duration::from_secs(live.seconds.into()))];
-        if u64::from(live.seconds) * 1_000_000_000 <= info.warmup_ns {
-            parts.push("warming up".to_owned());
-        }
-        parts.push(format!("{}/s", units::number(live.last_ok as f64)));
-        parts.extend(self.percentiles_and_failures());
-        if let Some(utilization) = self.gpu_utilization {
-            parts.push(format!("GPU {:.0} %", utilization * 100.0));
-        }
-        parts.join("  ")
-    }
-
-    /// The phase that has ended: its rate over the measured window.
-    fn describe_end(&self, measured_ns: u64) -> String {
-        let rate = per_second(self.live.response.count(), measured_ns);
-        let mut parts = vec![
-            format!("{} requests", units::count(self.live.outcomes.total())),
-            format!("{}/s", units::number(rate)),
-        ];
-        parts.extend(self.percentiles_and_failures());
-        parts.join("  ")
-    }
-
-    fn percentiles_and_failures(&self) -> Vec<String> {
-        let live = &self.live;
-        let mut parts = Vec::new();
-        for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
-            if let Some(value) = live.response.quantile_ns(quantile) {
-                parts.push(format!("{name} {}", units::seconds(value as f64 / 1e9)));
-            }
-        }
-        let failed = live.outcomes.not_ok();
-        if failed > 0 {
-            let share = failed as f64 / live.outcomes.total() as f64;
-            parts.push(format!("{} failed", units::percent(share)));
-        }
-        parts
     }
 
     fn samples(&mut self, samples: &Samples) {
@@ -188,24 +155,72 @@ impl Progress {
         }
     }
 
-    fn end(&mut self, measured_ns: u64) {
-        let text = self.describe_end(measured_ns);
-        if let Some(bar) = self.bar.take() {
+    fn end(&mut self, phase: usize, measured_ns: u64) {
+        let Some(live) = self.running.remove(&phase) else {
+            return;
+        };
+        let text = describe_end(&live, measured_ns);
+        if let Some(bar) = live.bar {
             bar.set_position(bar.length().unwrap_or_default());
             bar.abandon_with_message(text);
         } else {
-            let name = &self.phases[self.live.phase].name;
+            let name = &self.phases[phase].name;
             self.output.say(&format!("{name}: {text}"));
         }
     }
 
     fn doubt(&mut self, doubt: &Doubt) {
         let text = format!("note: {doubt}");
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => self.output.say(&text),
+        if self.running.values().any(|live| live.bar.is_some()) {
+            // A terminal that is gone has no reader.
+            let _ = self.bars.println(text);
+        } else {
+            self.output.say(&text);
         }
     }
+}
+
+/// A running phase: the rate of its last second, percentiles of all that was measured.
+fn describe(live: &Live, info: &PhaseInfo, gpu_utilization: Option<f64>) -> String {
+    let mut parts = vec![units::duration(Duration::from_secs(live.seconds.into()))];
+    if u64::from(live.seconds) * 1_000_000_000 <= info.warmup_ns {
+        parts.push("warming up".to_owned());
+    }
+    parts.push(format!("{}/s", units::number(live.last_ok as f64)));
+    if live.waiting > 0 {
+        parts.push(format!("{} waiting", units::count(live.waiting)));
+    }
+    parts.extend(percentiles_and_failures(live));
+    if let Some(utilization) = gpu_utilization {
+        parts.push(format!("GPU {:.0} %", utilization * 100.0));
+    }
+    parts.join("  ")
+}
+
+/// A phase that has ended: its rate over the measured window.
+fn describe_end(live: &Live, measured_ns: u64) -> String {
+    let rate = per_second(live.response.count(), measured_ns);
+    let mut parts = vec![
+        format!("{} requests", units::count(live.outcomes.total())),
+        format!("{}/s", units::number(rate)),
+    ];
+    parts.extend(percentiles_and_failures(live));
+    parts.join("  ")
+}
+
+fn percentiles_and_failures(live: &Live) -> Vec<String> {
+    let mut parts = Vec::new();
+    for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+        if let Some(value) = live.response.quantile_ns(quantile) {
+            parts.push(format!("{name} {}", units::seconds(value as f64 / 1e9)));
+        }
+    }
+    let failed = live.outcomes.not_ok();
+    if failed > 0 {
+        let share = failed as f64 / live.outcomes.total() as f64;
+        parts.push(format!("{} failed", units::percent(share)));
+    }
+    parts
 }
 
 fn find_gpu(sources: &[SourceInfo]) -> Option<(usize, Vec<usize>)> {

@@ -8,8 +8,11 @@ use super::sampler::{self, Samplers};
 use super::worker::{self, Finished, Orders};
 use crate::plan::{PhasePlan, Plan};
 use crate::record::{Doubt, Entry, Interval, Samples, SourceInfo};
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -18,11 +21,16 @@ use tokio::time::{Instant, MissedTickBehavior};
 pub(super) enum Message {
     /// A worker's second is over.
     Second {
+        phase: usize,
         worker: usize,
         interval: Box<Interval>,
     },
     /// A worker's phase is over.
-    Finished { worker: usize, finished: Finished },
+    Finished {
+        phase: usize,
+        worker: usize,
+        finished: Finished,
+    },
     /// A worker could not go on.
     Broken { message: String },
     /// Telemetry.
@@ -79,7 +87,7 @@ pub async fn run<T: Target>(
     control.deliver(Entry::Sources { sources });
     let samplers = sampler::start(ports.probes, clock, &out, ports.placement);
     let mut result = Ok(());
-    for (index, phase) in plan.phases.iter().enumerate() {
+    for step in plan.steps() {
         if *control.halt.borrow() != Stop::Go {
             break;
         }
@@ -89,7 +97,7 @@ pub async fn run<T: Target>(
             out: &out,
             halted: &halted,
         };
-        result = control.run_phase(index, phase, &crew).await;
+        result = control.run_step(step, &crew).await;
         if result.is_err() {
             break;
         }
@@ -144,82 +152,132 @@ impl Control<'_> {
         }
     }
 
-    async fn run_phase<T: Target>(
+    /// Runs the phases of a step side by side.
+    async fn run_step<T: Target>(
         &mut self,
-        index: usize,
-        phase: &PhasePlan,
+        step: Range<usize>,
         crew: &Crew<'_, T>,
     ) -> Result<(), EngineFault> {
-        // A moment ahead, so that every worker is ready when the phase begins.
+        // A moment ahead, so that every worker is ready when the phases begin.
         let started_ns = self.clock.ns(Instant::now() + LEAD);
-        self.deliver(Entry::PhaseStarted {
-            phase: index,
-            at_ns: started_ns,
-        });
-        let workers = crew.plan.workers.min(phase.load.slots() as usize).max(1);
-        let mut merge = Merge::new(workers);
-        let mut spares = Vec::with_capacity(workers);
-        let mut hands = Vec::with_capacity(workers);
-        for worker in 0..workers {
-            let (spare, spare_receiver) = unbounded_channel();
-            spares.push(spare);
-            let orders = Orders {
-                worker,
-                workers,
-                phase: phase.clone(),
-                phase_index: index,
-                started_ns,
-                timeout: crew.plan.target.timeout,
-                seed: crew.plan.seed,
-                clock: self.clock,
-                stop: crew.halted.clone(),
-                out: crew.out.clone(),
-                spares: spare_receiver,
-            };
-            hands.push(start_worker(orders, crew.target.clone(), self.placement));
+        for phase in step.clone() {
+            let at_ns = started_ns;
+            self.deliver(Entry::PhaseStarted { phase, at_ns });
         }
-        let mut finished: Vec<Finished> = Vec::new();
-        while finished.len() < workers {
+        // Each thread runs its share of every phase.
+        let mut threads: Vec<Vec<Orders>> = Vec::new();
+        let mut running: BTreeMap<usize, Running> = BTreeMap::new();
+        for index in step {
+            let phase = &crew.plan.phases[index];
+            let workers = crew.plan.workers.min(phase.load.slots() as usize).max(1);
+            let mut spares = Vec::with_capacity(workers);
+            threads.resize_with(threads.len().max(workers), Vec::new);
+            for (worker, thread) in threads.iter_mut().take(workers).enumerate() {
+                let (spare, spare_receiver) = unbounded_channel();
+                spares.push(spare);
+                thread.push(Orders {
+                    worker,
+                    workers,
+                    phase: phase.clone(),
+                    phase_index: index,
+                    started_ns,
+                    timeout: crew.plan.target.timeout,
+                    seed: crew.plan.seed,
+                    clock: self.clock,
+                    timer: self.placement.timer(),
+                    stop: crew.halted.clone(),
+                    out: crew.out.clone(),
+                    spares: spare_receiver,
+                });
+            }
+            running.insert(
+                index,
+                Running {
+                    merge: Merge::new(workers),
+                    spares,
+                    finished: Vec::new(),
+                },
+            );
+        }
+        let hands: Vec<Hand> = threads
+            .into_iter()
+            .map(|orders| start_thread(orders, crew, self.placement))
+            .collect();
+        while !running.is_empty() {
             let Some(message) = self.next_message().await else {
                 continue;
             };
-            match message {
-                Message::Second { worker, interval } => {
-                    merge.add(worker, interval, &spares);
-                }
-                Message::Finished {
-                    worker,
-                    finished: last,
-                } => {
-                    merge.finish(worker);
-                    finished.push(last);
-                }
-                Message::Broken { message } => {
-                    self.halt.send_replace(Stop::Now);
-                    return Err(EngineFault { message });
-                }
-                other => self.telemetry(other),
-            }
-            while let Some(interval) = merge.next_complete() {
-                self.deliver(Entry::Interval {
-                    phase: index,
-                    interval: Box::new(interval.pack()),
-                });
-            }
+            self.take(message, &mut running, crew.plan)?;
         }
         for hand in hands {
             hand.join().await;
         }
-        let measured_from_ns =
-            started_ns + u64::try_from(phase.warmup.as_nanos()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        message: Message,
+        running: &mut BTreeMap<usize, Running>,
+        plan: &Plan,
+    ) -> Result<(), EngineFault> {
+        let phase = match message {
+            Message::Second {
+                phase,
+                worker,
+                interval,
+            } => {
+                if let Some(running) = running.get_mut(&phase) {
+                    running.merge.add(worker, interval, &running.spares);
+                }
+                phase
+            }
+            Message::Finished {
+                phase,
+                worker,
+                finished,
+            } => {
+                if let Some(running) = running.get_mut(&phase) {
+                    running.merge.finish(worker);
+                    running.finished.push(finished);
+                }
+                phase
+            }
+            Message::Broken { message } => {
+                self.halt.send_replace(Stop::Now);
+                return Err(EngineFault { message });
+            }
+            other => {
+                self.telemetry(other);
+                return Ok(());
+            }
+        };
+        let Some(known) = running.get_mut(&phase) else {
+            return Ok(());
+        };
+        while let Some(interval) = known.merge.next_complete() {
+            self.deliver(Entry::Interval {
+                phase,
+                interval: Box::new(interval.pack()),
+            });
+        }
+        if known.finished.len() == known.spares.len() {
+            self.end_phase(phase, &plan.phases[phase], &known.finished);
+            running.remove(&phase);
+        }
+        Ok(())
+    }
+
+    fn end_phase(&mut self, index: usize, phase: &PhasePlan, finished: &[Finished]) {
         let latest = |pick: fn(&Finished) -> u64| finished.iter().map(pick).max().unwrap_or(0);
+        let measured_from_ns =
+            latest(|end| end.started) + u64::try_from(phase.warmup.as_nanos()).unwrap_or(u64::MAX);
         self.deliver(Entry::PhaseEnded {
             phase: index,
             measured_from_ns,
-            measured_to_ns: latest(|end| end.measured_to_ns).max(measured_from_ns),
-            at_ns: latest(|end| end.ended_ns),
+            measured_to_ns: latest(|end| end.measured_to).max(measured_from_ns),
+            at_ns: latest(|end| end.ended),
         });
-        Ok(())
     }
 
     /// Awaits the next message and meanwhile watches the outside, the wall clock and its own pulse.
@@ -293,6 +351,8 @@ impl Control<'_> {
     }
 }
 
+/// After so many tasks the runtime looks for what has come (tokio's default is 61).
+const EVENT_INTERVAL: u32 = 16;
 /// How far ahead of its announcement a phase begins.
 const LEAD: Duration = Duration::from_millis(20);
 /// A control side that wakes up this late did not run: it sleeps nearly all the time otherwise.
@@ -345,6 +405,14 @@ impl<'a> WallWatch<'a> {
         self.offset_ms = offset;
         Some(by)
     }
+}
+
+/// A phase that runs.
+struct Running {
+    merge: Merge,
+    /// Where each worker gets its emptied seconds back.
+    spares: Vec<UnboundedSender<Box<Interval>>>,
+    finished: Vec<Finished>,
 }
 
 /// Merges the seconds of all workers, each of which delivers its own in order.
@@ -409,32 +477,49 @@ impl Hand {
     }
 }
 
-fn start_worker<T: Target>(orders: Orders, target: T, placement: Placement) -> Hand {
-    let out = orders.out.clone();
-    let worker = orders.worker;
+/// Starts a thread with its share of every phase of a step.
+fn start_thread<T: Target>(orders: Vec<Orders>, crew: &Crew<'_, T>, placement: Placement) -> Hand {
+    let out = crew.out.clone();
+    let target = crew.target.clone();
     match placement {
-        Placement::SameThread => Hand::Task(tokio::task::spawn_local(async move {
-            let finished = worker::run(orders, target).await;
-            let _ = out.send(Message::Finished { worker, finished });
-        })),
+        Placement::SameThread => Hand::Task(tokio::task::spawn_local(run_all(orders, target, out))),
         Placement::Threads => {
+            let number = orders.first().map_or(0, |orders| orders.worker);
             let thread = std::thread::Builder::new()
-                .name(format!("load-{worker}"))
+                .name(format!("load-{number}"))
                 .spawn(move || {
                     let broken = BrokenGuard { out: out.clone() };
+                    // Looks at sockets and timers often: what has come waits behind so many tasks.
                     let runtime = tokio::runtime::Builder::new_current_thread()
                         .enable_all()
-                        .build()
+                        .event_interval(EVENT_INTERVAL)
+                        .build_local(LocalOptions::default())
                         .expect("a runtime needs an epoll instance and a pipe");
-                    let finished = runtime.block_on(worker::run(orders, target));
+                    runtime.block_on(run_all(orders, target, out));
                     drop(runtime);
-                    let _ = out.send(Message::Finished { worker, finished });
                     std::mem::forget(broken);
                 })
                 .expect("the system can start a thread for each core");
             Hand::Thread(thread)
         }
     }
+}
+
+/// Runs a thread's share of every phase to its end.
+async fn run_all<T: Target>(orders: Vec<Orders>, target: T, out: UnboundedSender<Message>) {
+    let workers = orders.into_iter().map(|orders| {
+        let (target, out) = (target.clone(), out.clone());
+        async move {
+            let (phase, worker) = (orders.phase_index, orders.worker);
+            let finished = worker::run(orders, target).await;
+            let _ = out.send(Message::Finished {
+                phase,
+                worker,
+                finished,
+            });
+        }
+    });
+    join_all(workers).await;
 }
 
 /// Tells the control side when a worker's thread unwinds.

@@ -4,7 +4,10 @@
 //! Time is tokio's, so that tests run minutes of load in milliseconds under a paused clock.
 
 mod clock;
+mod closed;
 mod control;
+mod open;
+mod pacer;
 pub mod ports;
 mod recorder;
 mod sampler;
@@ -20,4 +23,14 @@ pub enum Placement {
     Threads,
     /// All on the caller's thread, inside a `LocalSet`: for tests under a paused clock.
     SameThread,
+}
+
+impl Placement {
+    /// What the schedule of an open loop is kept with.
+    fn timer(self) -> pacer::Timer {
+        match self {
+            Self::Threads => pacer::Timer::Kernel,
+            Self::SameThread => pacer::Timer::Runtime,
+        }
+    }
 }

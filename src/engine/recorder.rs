@@ -5,18 +5,20 @@
 use super::clock::RunClock;
 use super::control::Message;
 use super::ports::Exchange;
-use crate::record::{INTERVAL_NS, Interval, Outcome, Sample};
+use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-/// A request that has been taken up.
+/// A request that is planned, and may have been taken up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
     /// Which request of the plan.
     pub(super) request: usize,
+    /// Its number within the phase.
+    pub(super) number: u64,
     /// When the schedule wanted it to leave.
     pub(super) intended_ns: u64,
-    /// When a slot took it up.
+    /// When a slot took it up; the intended start until then.
     pub(super) taken_ns: u64,
     /// Whether its intended start lies in the measured window.
     pub(super) measured: bool,
@@ -40,6 +42,7 @@ impl MeasuredWindow {
 }
 
 pub(super) struct Recorder {
+    phase: usize,
     worker: usize,
     clock: RunClock,
     phase_started_ns: u64,
@@ -48,6 +51,7 @@ pub(super) struct Recorder {
     current_ends_ns: u64,
     in_flight: u64,
     in_flight_since_ns: u64,
+    waiting: u64,
     busy: BusyTime,
     out: UnboundedSender<Message>,
     spares: UnboundedReceiver<Box<Interval>>,
@@ -55,7 +59,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(
-        worker: usize,
+        (phase, worker): (usize, usize),
         clock: RunClock,
         phase_started_ns: u64,
         window: MeasuredWindow,
@@ -63,6 +67,7 @@ impl Recorder {
         spares: UnboundedReceiver<Box<Interval>>,
     ) -> Self {
         Self {
+            phase,
             worker,
             clock,
             phase_started_ns,
@@ -71,6 +76,7 @@ impl Recorder {
             current_ends_ns: phase_started_ns + INTERVAL_NS,
             in_flight: 0,
             in_flight_since_ns: phase_started_ns,
+            waiting: 0,
             busy: BusyTime::start(),
             out,
             spares,
@@ -82,12 +88,24 @@ impl Recorder {
         self.current_ends_ns
     }
 
-    /// A request is taken up: from here on it must end.
+    /// A request is planned: from here on it must end.
+    pub(super) fn plan(&mut self, ticket: &Ticket, now_ns: u64) {
+        self.rotate(now_ns);
+        self.population(ticket.measured).of(ticket.request).planned += 1;
+        self.waiting += 1;
+    }
+
+    /// The schedule of an open loop was kept by this much.
+    pub(super) fn late(&mut self, by_ns: u64) {
+        self.current.counts.lateness.record(by_ns);
+    }
+
+    /// A planned request is taken up.
     pub(super) fn begin(&mut self, ticket: &Ticket) {
         self.rotate(ticket.taken_ns);
         self.count_in_flight(ticket.taken_ns);
+        self.waiting -= 1;
         self.in_flight += 1;
-        self.population(ticket.measured).of(ticket.request).planned += 1;
     }
 
     /// A request has ended.
@@ -108,10 +126,12 @@ impl Recorder {
             .of(ticket.request)
             .finish(&sample);
         if let Some(sent_ns) = sample.sent_ns {
+            let connecting_ns = exchange.connection.opened.map_or(0, nanoseconds);
+            let own_ns = sent_ns.saturating_sub(ticket.taken_ns);
             self.current
                 .counts
                 .send_lag
-                .record(sent_ns.saturating_sub(ticket.intended_ns));
+                .record(own_ns.saturating_sub(connecting_ns));
         }
         self.current.counts.steps.record(&exchange.steps);
         self.current.counts.bytes_sent += exchange.bytes_sent;
@@ -119,9 +139,7 @@ impl Recorder {
         let connections = &mut self.current.counts.connections;
         if let Some(opened) = exchange.connection.opened {
             connections.opened += 1;
-            connections
-                .connect
-                .record(u64::try_from(opened.as_nanos()).unwrap_or(u64::MAX));
+            connections.connect.record(nanoseconds(opened));
         }
         connections.failed += u64::from(exchange.connection.failed);
         connections.reopened += u64::from(exchange.connection.reopened);
@@ -149,6 +167,39 @@ impl Recorder {
         self.population(ticket.measured)
             .of(ticket.request)
             .finish(&sample);
+    }
+
+    /// A request that waits is never sent: it waited too long, or the run is over.
+    pub(super) fn give_up(&mut self, ticket: &Ticket, outcome: Outcome, now_ns: u64) {
+        self.rotate(now_ns);
+        self.waiting -= 1;
+        let sample = Sample {
+            request: ticket.request,
+            intended_ns: ticket.intended_ns,
+            sent_ns: None,
+            first_byte_ns: None,
+            end_ns: now_ns,
+            received_ns: None,
+            outcome,
+        };
+        self.population(ticket.measured)
+            .of(ticket.request)
+            .finish(&sample);
+        if outcome == Outcome::Shed {
+            let waited = Duration::from_nanos(now_ns.saturating_sub(ticket.intended_ns));
+            let failure = Failure {
+                cause: Cause::WaitedTooLong,
+                detail: format!(
+                    "not sent after waiting {} for a request in flight to end",
+                    crate::units::duration(waited)
+                ),
+                body: String::new(),
+            };
+            self.current
+                .counts
+                .errors
+                .add(ticket.request, outcome, failure, now_ns);
+        }
     }
 
     fn leave(&mut self, ticket: &Ticket, end_ns: u64) {
@@ -191,6 +242,7 @@ impl Recorder {
 
     fn hand_over(&mut self) {
         self.current.counts.in_flight = self.in_flight;
+        self.current.counts.waiting = self.waiting;
         let busy = self.busy.since_last();
         self.current.counts.busy_ns = busy;
         self.current.counts.busiest_ns = busy;
@@ -200,10 +252,15 @@ impl Recorder {
         let full = std::mem::replace(&mut self.current, *next);
         // A control side that is gone wants no more seconds.
         let _ = self.out.send(Message::Second {
+            phase: self.phase,
             worker: self.worker,
             interval: Box::new(full),
         });
     }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How long this thread's runtime has been busy.
@@ -220,7 +277,7 @@ impl BusyTime {
         let total = total_busy();
         let busy = total.saturating_sub(self.last);
         self.last = total;
-        u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX)
+        nanoseconds(busy)
     }
 }
 

@@ -147,7 +147,8 @@ mod tests {
             requests: Vec::new(),
             phases: vec![PhaseInfo {
                 name: "c100".to_owned(),
-                load: LoadInfo::Concurrency(100),
+                load: LoadInfo::concurrency(100),
+                group: None,
                 warmup_ns: 0,
                 duration_ns: Some(30),
                 count: None,
@@ -194,7 +195,7 @@ mod tests {
         let changes: [fn(&mut Header); 9] = [
             |_| (),
             |h| h.scenario.name = "other".to_owned(),
-            |h| h.phases[0].load = LoadInfo::Concurrency(101),
+            |h| h.phases[0].load = LoadInfo::concurrency(101),
             |h| h.target.url = "http://10.0.0.1:80/api".to_owned(),
             |h| h.environment.gpu_driver = Some("580.1".to_owned()),
             |h| h.environment.gpus.truncate(1),
@@ -225,7 +226,7 @@ mod tests {
         scenario: prod
         bench: 0.3
         target: {"misbehaviour":"","reference":false,"timeout_ns":1,"url":"http://127.0.0.1/api"}
-        phase: {"count":null,"drain_ns":1,"duration_ns":30,"load":{"concurrency":100},"name":"c100","warmup_ns":0}
+        phase: {"count":null,"drain_ns":1,"duration_ns":30,"group":null,"load":{"concurrency":{"think_time_ns":0,"users":[{"over_ns":0,"to":100.0}]}},"name":"c100","warmup_ns":0}
         generator.cpu: EPYC
         generator.cpus: 16
         gpu: 2 x H100

@@ -2,6 +2,7 @@
 
 use super::check::{Checks, Expected, JsonCheck};
 use super::data::{self, Rows};
+use super::load;
 use super::render::{Compiler, Form};
 use super::{
     BaseUrl, PhasePlan, Plan, PlannedGate, RequestPlan, TargetAddress, TargetPlan, TlsPlan, is_path,
@@ -10,8 +11,7 @@ use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::gate::{Metric, ScalingMetric};
 use crate::record::ScenarioInfo;
 use crate::scenario::{
-    Body, DataOrder, GpuSource, Header, Length, Phase, Request, Scenario, ScenarioGate, Target,
-    Text,
+    Body, DataOrder, GpuSource, Header, Phase, Request, Scenario, ScenarioGate, Target, Text,
 };
 use crate::schedule::{Load, Mix, Stop};
 use crate::stats::{ALPHA, smallest_sample_that_can_pass};
@@ -51,7 +51,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
     let phases: Vec<PhasePlan> = scenario
         .phases
         .iter()
-        .filter_map(|phase| compile_phase(phase, scenario, &mut found))
+        .filter_map(|phase| compile_phase(phase, scenario, facts, &mut found))
         .collect();
     for gate in &scenario.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, &mut found);
@@ -411,15 +411,18 @@ fn load_rows(request: &Request, facts: &Facts, found: &mut Diagnostics) -> Optio
     }
 }
 
-fn compile_phase(phase: &Phase, scenario: &Scenario, found: &mut Diagnostics) -> Option<PhasePlan> {
-    let stop = match phase.length.value {
-        Length::Duration(duration) => Stop::After(duration),
-        Length::Count(count) => Stop::Count(count),
-    };
+fn compile_phase(
+    phase: &Phase,
+    scenario: &Scenario,
+    facts: &Facts,
+    found: &mut Diagnostics,
+) -> Option<PhasePlan> {
+    let load = load::compile(phase, scenario.target.timeout, facts, found)?;
+    let stop = load::stop(phase, &load, found)?;
     for gate in &phase.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, found);
         refuse_without_step(gate, Some(phase), scenario, found);
-        refuse_too_few(gate, phase, stop, found);
+        refuse_too_few(gate, phase, &load, stop, found);
     }
     let weight = |request: usize| {
         let name = &scenario.request_names[request];
@@ -436,7 +439,8 @@ fn compile_phase(phase: &Phase, scenario: &Scenario, found: &mut Diagnostics) ->
     let mix = Mix::new(chosen.into_iter().map(|request| (request, weight(request))))?;
     Some(PhasePlan {
         name: phase.name.value.clone(),
-        load: Load::Concurrency(phase.concurrency),
+        load,
+        group: phase.group.as_ref().map(|group| group.value.clone()),
         warmup: phase.warmup,
         stop,
         drain: phase.drain.unwrap_or(scenario.target.timeout),
@@ -505,7 +509,13 @@ fn refuse_without_step(
 }
 
 /// A percentile that the phase's own length makes undecidable is refused before any load.
-fn refuse_too_few(gate: &ScenarioGate, phase: &Phase, stop: Stop, found: &mut Diagnostics) {
+fn refuse_too_few(
+    gate: &ScenarioGate,
+    phase: &Phase,
+    load: &Load,
+    stop: Stop,
+    found: &mut Diagnostics,
+) {
     let allowed = match gate.gate.metric {
         Metric::Latency { percentile, .. } => percentile.allowed_share(),
         Metric::ErrorRate => gate.gate.limit.value,
@@ -542,6 +552,21 @@ fn refuse_too_few(gate: &ScenarioGate, phase: &Phase, stop: Stop, found: &mut Di
                 ),
             ));
         }
-        Stop::After(_) => {}
+        Stop::After(duration) => {
+            // An open loop tells beforehand how many requests there will be.
+            let Some(planned) = load::planned_requests(load, phase.warmup, duration) else {
+                return;
+            };
+            let needed = smallest_sample_that_can_pass(allowed, ALPHA);
+            if planned < needed {
+                found.push(refuse(
+                    format!(
+                        "`{}` can never pass: it takes at least {needed} requests, and the phase plans {planned}",
+                        gate.text
+                    ),
+                    format!("measure for longer, or at a higher rate, in phase `{}`", phase.name.value),
+                ));
+            }
+        }
     }
 }

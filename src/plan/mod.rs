@@ -5,6 +5,7 @@
 mod check;
 mod compile;
 mod data;
+mod load;
 mod render;
 
 pub use check::{Checks, Fault, printable};
@@ -12,13 +13,14 @@ pub use compile::{Facts, compile};
 pub use render::{Draw, Renderer};
 
 use crate::gate::Gate;
-use crate::record::{LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo};
+use crate::record::{ArrivalInfo, LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo};
 use crate::scenario::{DataOrder, ReferenceOptions, Telemetry};
-use crate::schedule::{Load, Mix, Stop};
+use crate::schedule::{Arrivals, Load, Mix, Stop};
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, Uri};
 use rand::RngExt;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Everything that a run needs to know, with nothing left to decide.
@@ -282,6 +284,8 @@ pub struct PhasePlan {
     pub name: String,
     /// What drives it.
     pub load: Load,
+    /// The phases with the same group run side by side; they follow each other in the plan.
+    pub group: Option<String>,
     /// How long at the start nothing is measured.
     pub warmup: Duration,
     /// When its measured part ends.
@@ -312,15 +316,32 @@ impl PhasePlan {
         };
         PhaseInfo {
             name: self.name.clone(),
-            load: match self.load {
-                Load::Concurrency(concurrency) => LoadInfo::Concurrency(concurrency),
-            },
+            load: load_info(&self.load),
+            group: self.group.clone(),
             warmup_ns: nanoseconds(self.warmup),
             duration_ns,
             count,
             drain_ns: nanoseconds(self.drain),
             gates: self.gates.iter().map(|gate| gate.text.clone()).collect(),
         }
+    }
+}
+
+fn load_info(load: &Load) -> LoadInfo {
+    match load {
+        Load::Closed(closed) => LoadInfo::Concurrency {
+            users: closed.users.clone(),
+            think_time_ns: nanoseconds(closed.think_time),
+        },
+        Load::Open(open) => LoadInfo::Rate {
+            rate: open.arrivals.rate(),
+            arrival: match &open.arrivals {
+                Arrivals::Rate { process, .. } => ArrivalInfo::Process(*process),
+                Arrivals::Trace(_) => ArrivalInfo::Trace,
+            },
+            max_in_flight: open.max_in_flight,
+            shed_after_ns: open.shed_after.map(nanoseconds),
+        },
     }
 }
 
@@ -345,22 +366,41 @@ impl Plan {
         }
     }
 
+    /// The phases by what runs side by side: each of these begins when the one before has ended.
+    pub fn steps(&self) -> impl Iterator<Item = Range<usize>> {
+        let mut from = 0;
+        self.phases
+            .chunk_by(|a, b| a.group.is_some() && a.group == b.group)
+            .map(move |step| {
+                let range = from..from + step.len();
+                from = range.end;
+                range
+            })
+    }
+
     /// The largest number of connections that the plan opens at once.
     pub fn most_connections(&self) -> u32 {
-        self.phases
-            .iter()
-            .map(|phase| phase.load.slots())
+        self.steps()
+            .map(|step| {
+                self.phases[step]
+                    .iter()
+                    .fold(0, |sum: u32, phase| sum.saturating_add(phase.load.slots()))
+            })
             .max()
             .unwrap_or(0)
     }
 
     /// How long the load takes if nothing goes wrong; `None` where a phase ends by count.
     pub fn planned_length(&self) -> Option<Duration> {
-        self.phases
-            .iter()
-            .map(|phase| match phase.stop {
-                Stop::After(duration) => Some(phase.warmup + duration),
-                Stop::Count(_) => None,
+        self.steps()
+            .map(|step| {
+                self.phases[step]
+                    .iter()
+                    .map(|phase| match phase.stop {
+                        Stop::After(duration) => Some(phase.warmup + duration),
+                        Stop::Count(_) => None,
+                    })
+                    .try_fold(Duration::ZERO, |longest, length| Some(longest.max(length?)))
             })
             .sum()
     }

@@ -5,6 +5,7 @@
 
 use super::doubt::Doubt;
 use super::environment::Environment;
+use super::load::LoadInfo;
 use super::packed::PackedLatencies;
 use super::series::{Samples, SourceInfo};
 use super::tally::Interval;
@@ -131,6 +132,8 @@ pub struct PhaseInfo {
     pub name: String,
     /// What drives it.
     pub load: LoadInfo,
+    /// The phases with the same group run side by side.
+    pub group: Option<String>,
     /// How long at the start nothing was measured, in nanoseconds.
     pub warmup_ns: u64,
     /// How long it was to be measured, in nanoseconds, if that was how it ends.
@@ -141,21 +144,4 @@ pub struct PhaseInfo {
     pub drain_ns: u64,
     /// Its gates, as the user wrote them.
     pub gates: Vec<String>,
-}
-
-/// What drives a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LoadInfo {
-    /// Closed loop: so many requests are kept in flight.
-    Concurrency(u32),
-}
-
-impl LoadInfo {
-    /// A few words for reports.
-    pub fn describe(self) -> String {
-        match self {
-            Self::Concurrency(concurrency) => format!("{concurrency} concurrent"),
-        }
-    }
 }

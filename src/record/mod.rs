@@ -7,6 +7,7 @@ mod doubt;
 mod environment;
 mod journal;
 mod latencies;
+mod load;
 mod outcome;
 mod packed;
 mod run;
@@ -15,12 +16,13 @@ mod steps;
 mod suite;
 mod tally;
 
-pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt};
+pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt, LAG_LIMIT_NS, LAG_SHARE};
 pub use environment::{Environment, Gpu};
 pub use journal::{
-    Entry, Header, JOURNAL_VERSION, LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo,
+    Entry, Header, JOURNAL_VERSION, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo,
 };
 pub use latencies::{Above, Distribution, LONGEST_NS, Latencies};
+pub use load::{ArrivalInfo, LoadInfo};
 pub use outcome::{Cause, Class, Outcome, Outcomes};
 pub use packed::PackedLatencies;
 pub use run::{FoldError, INTERVAL_NS, Over, PhaseInterval, PhaseRecord, RunRecord, per_second};

@@ -175,6 +175,8 @@ pub enum Cause {
     ConnectionOther,
     /// Bytes that are not HTTP.
     NotHttp,
+    /// The request waited longer than the scenario allows.
+    WaitedTooLong,
     /// The run ended first.
     RunEnded,
 }
@@ -199,6 +201,7 @@ impl fmt::Display for Cause {
             Self::ClosedEarly => f.write_str("closed before the answer was complete"),
             Self::ConnectionOther => f.write_str("connection failed"),
             Self::NotHttp => f.write_str("not HTTP"),
+            Self::WaitedTooLong => f.write_str("waited too long to be sent"),
             Self::RunEnded => f.write_str("the run ended first"),
         }
     }

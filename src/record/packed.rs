@@ -118,7 +118,7 @@ impl Distribution for PackedLatencies {
 
     fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         self.raw_buckets()
-            .map(|(index, count)| (highest_of(index) * 1000, count))
+            .map(|(index, count)| (highest_of(index).saturating_mul(1000), count))
     }
 }
 

@@ -3,9 +3,10 @@
 //! After a clean end, after a crash or a year later, [`RunRecord::from_journal`] builds it, and every
 //! verdict and report reads nothing else.
 
-use super::doubt::{BUSY_NOTICE, Doubt};
+use super::doubt::{BUSY_NOTICE, Doubt, LAG_LIMIT_NS, UNSENT_LIMIT};
 use super::journal::{Entry, Header, JOURNAL_VERSION, PhaseInfo};
 use super::latencies::{Distribution, Latencies};
+use super::outcome::Cause;
 use super::packed::PackedLatencies;
 use super::series::{Series, Source, SourceState};
 use super::steps::Steps;
@@ -53,10 +54,12 @@ pub struct PhaseRecord {
     pub connections: Connections,
     /// Errors, summed up.
     pub errors: Errors,
-    /// Intended start to actual send, summed up.
+    /// Being taken up to actual send, less the time to connect, summed up.
     pub send_lag: Latencies,
     /// Where the time of requests went, summed up.
     pub steps: Steps,
+    /// Intended start to the decision to send, summed up; empty in a closed loop.
+    pub lateness: Latencies,
     /// What was counted in each second.
     pub intervals: Vec<PhaseInterval>,
 }
@@ -262,6 +265,7 @@ impl PhaseRecord {
             errors: Errors::default(),
             send_lag: Latencies::default(),
             steps: Steps::default(),
+            lateness: Latencies::default(),
             intervals: Vec::new(),
         }
     }
@@ -273,6 +277,7 @@ impl PhaseRecord {
         self.errors.merge(second.counts.errors.clone());
         self.send_lag.merge(&second.counts.send_lag);
         self.steps.merge(&second.counts.steps);
+        self.lateness.merge(&second.counts.lateness);
         self.intervals.push(PhaseInterval {
             from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
             measured: second.measured.into_total(),
@@ -310,6 +315,41 @@ impl PhaseRecord {
     /// Successful requests per second of the measured window.
     pub fn throughput(&self) -> f64 {
         per_second(self.total.response.count(), self.measured_ns())
+    }
+
+    /// Requests per second that the schedule of an open loop intended in the measured window; `None`
+    /// for a closed loop.
+    pub fn offered_rate(&self) -> Option<f64> {
+        let rate = self.info.load.rate()?;
+        let area = |ns: u64| rate.area(ns.saturating_sub(self.started_ns));
+        let intended = area(self.measured_to_ns) - area(self.measured_from_ns);
+        Some(intended / (self.measured_ns().max(1) as f64 / 1e9))
+    }
+
+    /// The 99th percentile of what the generator itself adds before a request of an open loop is on its
+    /// way, in nanoseconds: how late the schedule was kept, or how long a request then took to be
+    /// written. `None` for a closed loop, whose requests leave when there is time for them, and where
+    /// there are too few to tell.
+    pub fn own_lag_p99_ns(&self) -> Option<u64> {
+        const FEWEST: u64 = 100;
+        if !self.info.load.is_open() {
+            return None;
+        }
+        [&self.lateness, &self.send_lag]
+            .into_iter()
+            .filter(|lag| lag.count() >= FEWEST)
+            .filter_map(|lag| lag.quantile_ns(0.99))
+            .max()
+    }
+
+    /// Requests that failed because this machine had no descriptor or port for them.
+    fn unsent_here(&self) -> u64 {
+        self.errors
+            .by_frequency()
+            .into_iter()
+            .filter(|error| error.key.cause == Cause::LocalLimit)
+            .map(|error| error.count)
+            .sum()
     }
 
     /// Mean requests in flight in the measured window.
@@ -363,6 +403,24 @@ impl PhaseRecord {
         let busy = self.busiest_worker();
         if busy > BUSY_NOTICE {
             doubts.push(Doubt::GeneratorBusy { phase, busy });
+        }
+        if let Some(lag_p99_ns) = self.own_lag_p99_ns()
+            && lag_p99_ns > LAG_LIMIT_NS
+        {
+            doubts.push(Doubt::GeneratorLate {
+                phase,
+                lag_p99_ns,
+                limit_ns: LAG_LIMIT_NS,
+            });
+        }
+        let unsent = self.unsent_here();
+        let attempted = planned + self.warmup.total().planned;
+        if unsent as f64 > UNSENT_LIMIT * attempted as f64 {
+            doubts.push(Doubt::GeneratorShort {
+                phase,
+                planned: attempted,
+                unsent,
+            });
         }
         let (counted, summed) = (self.mean_in_flight(), self.summed_in_flight());
         if self.ended_ns.is_some() && counted > 0.0 && (summed / counted - 1.0).abs() > 0.005 {

@@ -382,10 +382,16 @@ pub struct Counts<H = Latencies> {
     pub overlap_ns: u64,
     /// Connections.
     pub connections: Connections<H>,
-    /// Intended start to actual send, of every request that was sent.
+    /// Requests of an open loop that wait for one in flight to end, at the end of the interval.
+    pub waiting: u64,
+    /// Being taken up to actual send, less the time to connect, of every request that was sent: what
+    /// the generator itself adds.
     pub send_lag: H,
     /// Where the time of requests went.
     pub steps: Steps<H>,
+    /// Intended start to the decision to send, of every request of an open loop: how late the
+    /// schedule was kept.
+    pub lateness: H,
     /// Bytes written.
     pub bytes_sent: u64,
     /// Bytes read.
@@ -408,8 +414,10 @@ impl Interval {
         counts.in_flight_ns += more.in_flight_ns;
         counts.overlap_ns += more.overlap_ns;
         counts.connections.merge(&more.connections);
+        counts.waiting += more.waiting;
         counts.send_lag.merge(&more.send_lag);
         counts.steps.merge(&more.steps);
+        counts.lateness.merge(&more.lateness);
         counts.bytes_sent += more.bytes_sent;
         counts.bytes_received += more.bytes_received;
         counts.busy_ns += more.busy_ns;
@@ -427,8 +435,10 @@ impl Interval {
         counts.in_flight_ns = 0;
         counts.overlap_ns = 0;
         counts.connections.reset();
+        counts.waiting = 0;
         counts.send_lag.reset();
         counts.steps.reset();
+        counts.lateness.reset();
         counts.bytes_sent = 0;
         counts.bytes_received = 0;
         counts.busy_ns = 0;
@@ -453,8 +463,10 @@ impl Interval {
                     reopened: counts.connections.reopened,
                     connect: counts.connections.connect.pack(),
                 },
+                waiting: counts.waiting,
                 send_lag: counts.send_lag.pack(),
                 steps: counts.steps.pack(),
+                lateness: counts.lateness.pack(),
                 bytes_sent: counts.bytes_sent,
                 bytes_received: counts.bytes_received,
                 busy_ns: counts.busy_ns,

@@ -3,8 +3,8 @@
 //! Readable without colour, and never wider than it was told; the last line is the headline. The
 //! caller strips the styles where nobody would see them.
 
-use super::rows::{self, GateRow, PhaseRow};
-use crate::record::RunRecord;
+use super::rows::{self, GateRow, LatencyRow, PhaseRow};
+use crate::record::{Distribution as _, RunRecord};
 use crate::verdict::{Judgement, Verdict};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -126,6 +126,7 @@ fn phases(record: &RunRecord, width: usize) -> String {
         let note = format!("Queueing added at p99: {}", queueing.join(", "));
         blocks.push(print(&table));
         blocks.push(wrap(&note, width, ""));
+        blocks.extend(lateness(record).map(|note| wrap(&note, width, "")));
     }
     let missing = rows::phases_not_begun(record);
     if !missing.is_empty() {
@@ -136,6 +137,20 @@ fn phases(record: &RunRecord, width: usize) -> String {
         ));
     }
     blocks.join("\n")
+}
+
+/// How well the schedules of open loops were kept.
+fn lateness(record: &RunRecord) -> Option<String> {
+    let open: Vec<String> = record
+        .phases
+        .iter()
+        .filter(|phase| !phase.lateness.is_empty())
+        .map(|phase| {
+            let row = LatencyRow::of(&phase.lateness);
+            format!("{} {} / {}", phase.info.name, row.p50, row.p99)
+        })
+        .collect();
+    (!open.is_empty()).then(|| format!("Generator late by p50 / p99: {}", open.join(", ")))
 }
 
 fn phase_row(phase: &PhaseRow) -> Vec<String> {

@@ -164,10 +164,14 @@ impl PhaseRow {
             load: phase.info.load.describe(),
             measured: units::seconds(phase.measured_ns() as f64 / 1e9),
             counts: CountRow::of(&phase.total),
-            rate: if is_measured {
-                format!("{}/s", units::number(phase.throughput()))
-            } else {
-                NOTHING.to_owned()
+            rate: match phase.offered_rate() {
+                _ if !is_measured => NOTHING.to_owned(),
+                None => format!("{}/s", units::number(phase.throughput())),
+                Some(offered) => format!(
+                    "{} of {}/s",
+                    units::number(phase.throughput()),
+                    units::number(offered)
+                ),
             },
             response: LatencyRow::of(&phase.total.response),
             service: LatencyRow::of(&phase.total.service),

@@ -62,7 +62,7 @@ impl Context<'_> {
         }
     }
 
-    fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, name: &str, expected: &str) {
+    pub(super) fn wrong_type(&mut self, value: &Spanned<DeValue<'_>>, name: &str, expected: &str) {
         let found = value.get_ref().type_str();
         self.diagnostics.push(
             Diagnostic::error(Code::WrongType, format!("`{name}` is {expected}"))
@@ -158,6 +158,44 @@ impl Context<'_> {
                     text.span,
                     format!("`{name}`: {error}"),
                     format!("it is {expected}"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A decimal number; a string only where it comes from outside, as in `"${RATE:-100}"`.
+    pub(super) fn number(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        name: &str,
+        range: RangeInclusive<f64>,
+    ) -> Option<Located<f64>> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        let number: Option<f64> = match value.get_ref() {
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
+                .ok()
+                .map(|integer| integer as f64),
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::String(raw) if raw.contains("${") => {
+                self.text(value, name)?.value.trim().parse().ok()
+            }
+            _ => {
+                self.wrong_type(value, name, &expected);
+                return None;
+            }
+        };
+        match number {
+            Some(number) if range.contains(&number) => Some(Located {
+                value: number,
+                span: value.span(),
+            }),
+            _ => {
+                self.error(
+                    Code::InvalidValue,
+                    value.span(),
+                    format!("`{name}` is {expected}"),
+                    "",
                 );
                 None
             }

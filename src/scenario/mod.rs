@@ -8,6 +8,7 @@ mod decode;
 mod expand;
 mod history;
 mod json;
+mod load;
 mod parse;
 mod phase;
 mod reference;
@@ -20,6 +21,7 @@ pub use connection::{Connecting, Tls};
 pub use decode::Located;
 pub use expand::{Lookup, Text};
 pub use json::JsonTemplate;
+pub use load::{PhaseLoad, Sending};
 pub use parse::parse;
 pub use reference::{Delay, ReferenceOptions, Scaling, Stall};
 pub use telemetry::{
@@ -166,8 +168,10 @@ pub struct JsonExpectation {
 pub struct Phase {
     /// Its name.
     pub name: Located<String>,
-    /// How many requests are kept in flight.
-    pub concurrency: u32,
+    /// What drives it.
+    pub load: PhaseLoad,
+    /// The phases with the same group run side by side.
+    pub group: Option<Located<String>>,
     /// How long at the start nothing is measured.
     pub warmup: Duration,
     /// When it ends.
@@ -187,6 +191,8 @@ pub enum Length {
     Duration(Duration),
     /// After this many requests.
     Count(u64),
+    /// When its load has run through: the stages of its rate or concurrency, or its trace.
+    OfLoad,
 }
 
 /// A gate as it stands in the scenario.

@@ -103,7 +103,7 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
     root.require(
         cx,
         "phase",
-        "add at least one phase: [[phase]] with concurrency and duration",
+        "add at least one phase: [[phase]] with concurrency or rate, and duration",
     );
     let phases = read_phases(cx, root, &request_names);
     let gates = read_gates(cx, root);

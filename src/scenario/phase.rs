@@ -2,6 +2,7 @@
 
 use super::decode::{Context, Located, Table};
 use super::expand::Text;
+use super::load::{PhaseLoad, read_load};
 use super::parse::{is_name, name_error};
 use super::target::positive;
 use super::{Length, Phase, ScenarioGate};
@@ -21,12 +22,13 @@ pub(super) fn read_phases(
         let name = read_name(cx, &mut table, &mut names);
         phases.extend(read_phase(cx, table, name, request_names));
     }
+    check_groups(cx, &phases);
     if phases.is_empty() && root.has("phase") && !cx.diagnostics.has_errors() {
         cx.error(
             Code::MissingKey,
             root.key_span("phase"),
             "the scenario has no phase",
-            "add [[phase]] with name, concurrency and duration",
+            "add [[phase]] with name, concurrency or rate, and duration",
         );
     }
     phases
@@ -60,12 +62,51 @@ fn read_phase(
     name: Option<Located<String>>,
     request_names: &[String],
 ) -> Option<Phase> {
-    table.require(cx, "concurrency", "for example concurrency = 100");
-    let concurrency = table.integer(cx, "concurrency", 1..=1_000_000);
+    let load = read_load(cx, &mut table);
     let warmup = table.duration(cx, "warmup");
+    let length = read_length(cx, &mut table, load.as_ref());
+    let drain = table.duration(cx, "drain").map(|drain| drain.value);
+    let requests = table.texts(cx, "requests").map(|names| {
+        if names.is_empty() {
+            let span = table.key_span("requests");
+            cx.error(
+                Code::InvalidValue,
+                span,
+                "`requests` is empty",
+                "leave it out to run all requests of the scenario",
+            );
+        }
+        names
+            .into_iter()
+            .filter_map(|name| find_request(cx, &name, request_names))
+            .collect()
+    });
+    let group = table.text(cx, "group").map(|text| Located {
+        value: text.value,
+        span: text.span,
+    });
+    let gates = read_gates(cx, &mut table);
+    table.finish(cx);
+    Some(Phase {
+        name: name?,
+        load: load?,
+        group,
+        warmup: warmup.map_or(Duration::ZERO, |warmup| warmup.value),
+        length: length?,
+        drain,
+        requests,
+        gates,
+    })
+}
+
+fn read_length(
+    cx: &mut Context<'_>,
+    table: &mut Table<'_>,
+    load: Option<&PhaseLoad>,
+) -> Option<Located<Length>> {
     let duration = table.duration(cx, "duration");
     let count = table.integer(cx, "count", 1..=u64::MAX);
-    let length = match (table.has("duration"), table.has("count")) {
+    match (table.has("duration"), table.has("count")) {
         (true, true) => {
             cx.error(
                 Code::Conflict,
@@ -75,6 +116,10 @@ fn read_phase(
             );
             None
         }
+        (false, false) if load.is_some_and(PhaseLoad::has_length) => Some(Located {
+            value: Length::OfLoad,
+            span: table.span.clone(),
+        }),
         (false, false) => {
             cx.error(
                 Code::MissingKey,
@@ -95,34 +140,32 @@ fn read_phase(
             value: Length::Count(count.value),
             span: count.span,
         }),
-    };
-    let drain = table.duration(cx, "drain").map(|drain| drain.value);
-    let requests = table.texts(cx, "requests").map(|names| {
-        if names.is_empty() {
-            let span = table.key_span("requests");
+    }
+}
+
+/// Phases that run side by side stand one below the other.
+fn check_groups(cx: &mut Context<'_>, phases: &[Phase]) {
+    for (index, phase) in phases.iter().enumerate() {
+        let Some(group) = &phase.group else {
+            continue;
+        };
+        let same = |other: &Phase| {
+            let other = other.group.as_ref();
+            other.is_some_and(|other| other.value == group.value)
+        };
+        let before = &phases[..index];
+        if before.iter().any(same) && !before.last().is_some_and(same) {
             cx.error(
-                Code::InvalidValue,
-                span,
-                "`requests` is empty",
-                "leave it out to run all requests of the scenario",
+                Code::Conflict,
+                group.span.clone(),
+                format!(
+                    "the phases of group `{}` do not follow each other",
+                    group.value
+                ),
+                "phases of one group run side by side: put them one below the other",
             );
         }
-        names
-            .into_iter()
-            .filter_map(|name| find_request(cx, &name, request_names))
-            .collect()
-    });
-    let gates = read_gates(cx, &mut table);
-    table.finish(cx);
-    Some(Phase {
-        name: name?,
-        concurrency: u32::try_from(concurrency?.value).unwrap_or(u32::MAX),
-        warmup: warmup.map_or(Duration::ZERO, |warmup| warmup.value),
-        length: length?,
-        drain,
-        requests,
-        gates,
-    })
+    }
 }
 
 fn find_request(cx: &mut Context<'_>, name: &Text, request_names: &[String]) -> Option<usize> {

@@ -2,21 +2,71 @@
 //!
 //! One worker loop of the engine runs them all; nothing here knows time or sockets.
 
+mod arrivals;
+mod mix;
+mod profile;
+mod trace;
+
+pub use arrivals::{Arrival, ArrivalProcess, Arrivals, Share};
+pub use mix::Mix;
+pub use profile::{Profile, Stage};
+pub use trace::{Trace, TraceError};
+
 use std::time::Duration;
 
 /// What drives a phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Load {
-    /// Closed loop: so many requests are kept in flight; the next one of a slot is intended to start
-    /// when the one before is over.
-    Concurrency(u32),
+    /// Requests wait for answers.
+    Closed(Closed),
+    /// Requests come when the schedule says, whatever the target does.
+    Open(Open),
+}
+
+/// A closed loop: so many users, each of which sends its next request when the one before is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Closed {
+    /// How many users there are, over the time since the start of the phase.
+    pub users: Profile,
+    /// How long a user pauses between the end of a request and the intended start of the next one.
+    pub think_time: Duration,
+}
+
+/// An open loop: requests leave when the schedule says, whatever the target does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open {
+    /// When requests are intended to start.
+    pub arrivals: Arrivals,
+    /// How many may be in flight at once; what comes above that waits, with its intended start.
+    pub max_in_flight: u32,
+    /// What has waited this long is not sent any more, and counts as failed; `None` for never.
+    pub shed_after: Option<Duration>,
+    /// Whether CPU time is spent on meeting the intended starts to the microsecond.
+    pub precise: bool,
 }
 
 impl Load {
+    /// A closed loop with a constant number of users that do not pause.
+    pub fn concurrency(users: u32) -> Self {
+        Self::Closed(Closed {
+            users: Profile::constant(users.into()),
+            think_time: Duration::ZERO,
+        })
+    }
+
     /// The largest number of requests that can be in flight.
-    pub fn slots(self) -> u32 {
+    pub fn slots(&self) -> u32 {
         match self {
-            Self::Concurrency(concurrency) => concurrency,
+            Self::Closed(closed) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "the scenario allows a million users; a float cast saturates"
+                )]
+                let users = closed.users.peak().ceil() as u32;
+                users
+            }
+            Self::Open(open) => open.max_in_flight,
         }
     }
 }
@@ -36,57 +86,10 @@ pub fn part_of(total: u64, parts: u64, part: u64) -> u64 {
     total / parts + u64::from(part < total % parts)
 }
 
-/// A weighted choice between requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mix {
-    /// (request, sum of the weights up to and with it).
-    cumulative: Vec<(usize, u64)>,
-}
-
-impl Mix {
-    /// A choice between these requests with these weights; `None` if there is nothing to choose.
-    pub fn new(weighted: impl IntoIterator<Item = (usize, u32)>) -> Option<Self> {
-        let mut sum = 0;
-        let cumulative: Vec<(usize, u64)> = weighted
-            .into_iter()
-            .filter(|(_, weight)| *weight > 0)
-            .map(|(request, weight)| {
-                sum += u64::from(weight);
-                (request, sum)
-            })
-            .collect();
-        (!cumulative.is_empty()).then_some(Self { cumulative })
-    }
-
-    /// The sum of all weights.
-    pub fn total(&self) -> u64 {
-        self.cumulative.last().map_or(0, |(_, sum)| *sum)
-    }
-
-    /// The request for a draw from `0..total()`.
-    pub fn pick(&self, draw: u64) -> usize {
-        let position = self.cumulative.partition_point(|(_, sum)| *sum <= draw);
-        self.cumulative[position.min(self.cumulative.len() - 1)].0
-    }
-
-    /// The requests that can be picked.
-    pub fn requests(&self) -> impl Iterator<Item = usize> + '_ {
-        self.cumulative.iter().map(|(request, _)| *request)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn a_mix_gives_each_request_its_weight() {
-        let mix = Mix::new([(0, 3), (2, 0), (5, 1)]).unwrap();
-        let picks: Vec<usize> = (0..mix.total()).map(|draw| mix.pick(draw)).collect();
-        assert_eq!(picks, [0, 0, 0, 5]);
-        assert_eq!(Mix::new([(1, 0)]), None);
-    }
 
     proptest! {
         #[test]

@@ -2,6 +2,7 @@
 //!
 //! Pure, and the same for a run that has just ended and for one of last year. No data is never a pass.
 
+mod generator;
 mod requests;
 mod scaling;
 mod suite;
@@ -233,6 +234,16 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     {
         result.verdict = Verdict::Inconclusive;
         result.reason = doubt.to_string();
+    }
+    // What the generator adds makes latencies longer, never shorter: only a FAIL can be its fault.
+    if result.verdict == Verdict::Fail
+        && let Metric::Latency { kind, percentile } = gate.gate.metric
+        && let Some(late) = generator::too_late(&gate.gate, &phases)
+        && requests::latency(&late.forgiving(gate), &phases, kind, percentile).verdict
+            != Verdict::Fail
+    {
+        result.verdict = Verdict::Inconclusive;
+        result.reason = late.doubt.to_string();
     }
     result
 }

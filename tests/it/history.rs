@@ -60,11 +60,11 @@ fn runs_are_listed_with_what_may_not_be_overlooked() {
     let said = bench.run(&["history"]).exits(0);
     insta::assert_snapshot!(said.stdout, @"
     Began (UTC)       Verdict               Scenario  Revision  Environment       Run
-    2026-11-05 08:00  INCONCLUSIVE partial  story     main      b1ecaea6e9c3e56b  20261105-e
-    2026-11-04 08:00  PASS                  story     main      3f85638ae0c1a1db  20261104-d
-    2026-11-03 08:00  FAIL                  story     slow      b1ecaea6e9c3e56b  20261103-c
-    2026-11-02 08:00  PASS                  story     main      b1ecaea6e9c3e56b  20261102-b
-    2026-11-01 08:00  PASS                  story     main      b1ecaea6e9c3e56b  20261101-a
+    2026-11-05 08:00  INCONCLUSIVE partial  story     main      ff7451a18ea2d131  20261105-e
+    2026-11-04 08:00  PASS                  story     main      83fbf527ae112d5e  20261104-d
+    2026-11-03 08:00  FAIL                  story     slow      ff7451a18ea2d131  20261103-c
+    2026-11-02 08:00  PASS                  story     main      ff7451a18ea2d131  20261102-b
+    2026-11-01 08:00  PASS                  story     main      ff7451a18ea2d131  20261101-a
     ");
     // What was made from the journal once is kept.
     for run in bench.runs() {
@@ -107,12 +107,12 @@ fn a_trend_holds_only_what_may_be_compared() {
     let bench = some_runs();
     let said = bench.run(&["history", "--metric", "response.p99"]).exits(0);
     insta::assert_snapshot!(said.stdout, @"
-    response.p99 of story · c10 · environment 3f85638ae0c1a1db
+    response.p99 of story · c10 · environment 83fbf527ae112d5e
     ▅  40.0 ms to 40.0 ms, median 40.0 ms, 1 run
     Began (UTC)       Verdict  Value    95 % each side      Revision  Run
     2026-11-04 08:00  PASS     40.0 ms  40.0 ms to 40.0 ms  main      20261104-d
 
-    response.p99 of story · c10 · environment b1ecaea6e9c3e56b
+    response.p99 of story · c10 · environment ff7451a18ea2d131
     ▁▁█  50.0 ms to 200 ms, median 52.0 ms, 3 runs
     Began (UTC)       Verdict  Value    95 % each side      Revision  Run
     2026-11-03 08:00  FAIL     200 ms   200 ms to 200 ms    slow      20261103-c
@@ -193,7 +193,7 @@ fn one_run_is_shown_by_any_of_its_names() {
     target       http://story
     began        2026-11-02 08:00 UTC, 10.0 s
     revision     main
-    environment  b1ecaea6e9c3e56b
+    environment  ff7451a18ea2d131
     made by      bench  on 
 
     Phase  Metric            Value      95 % each side  Samples

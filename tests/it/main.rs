@@ -17,6 +17,7 @@ mod engine;
 mod fake_cuda;
 #[cfg(target_os = "linux")]
 mod fake_nvml;
+mod freeze;
 #[cfg(target_os = "linux")]
 mod gpu;
 mod history;
@@ -24,7 +25,9 @@ mod journeys;
 #[cfg(target_os = "linux")]
 mod kernel_stamps;
 mod kernels;
+mod late_generator;
 mod layers;
+mod open_loop;
 mod scenarios;
 #[cfg(target_os = "linux")]
 mod suite;

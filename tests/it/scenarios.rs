@@ -249,13 +249,13 @@ fn every_fault_is_shown_at_once_where_it_stands() {
        |
        = help: a pointer begins with `/`: "/status"
 
-    error[missing-key]: [[phase]] needs `concurrency`
+    error[missing-key]: [[phase]] needs `concurrency`, `rate` or `trace`
       --> many-faults.toml:22:1
        |
     22 | [[phase]]
        | ^^^^^^^^^
        |
-       = help: for example concurrency = 100
+       = help: concurrency = 100 keeps 100 requests in flight; rate = 500 sends 500 a second
 
     error[unknown-key]: unknown key `concurency` in [[phase]]
       --> many-faults.toml:24:1

@@ -62,6 +62,6 @@ pub(super) fn send_lag(frame: &TimeFrame, timeline: &Timeline) -> Chart {
     };
     let mut chart = frame.chart("send-lag", "Generator's send lag", y, content);
     chart.size = Size::Lane;
-    "actual send minus intended start".clone_into(&mut chart.subtitle);
+    "taken up to first byte written, less the time to connect".clone_into(&mut chart.subtitle);
     chart
 }

@@ -7,7 +7,7 @@ use super::palette::Colour;
 use super::timeline::{Stretch, Timeline};
 use super::{Band, Chart, Content, Limit, Mark, Series, Size, Stroke};
 use crate::gate::{LatencyKind, Metric};
-use crate::record::{Distribution as _, INTERVAL_NS, LoadInfo, Outcome, RunRecord};
+use crate::record::{Distribution as _, INTERVAL_NS, Outcome, RunRecord};
 use crate::units::{self, Dimension};
 use crate::verdict::Judgement;
 
@@ -117,11 +117,31 @@ pub(crate) fn rate(
         let outcomes = &stretch.outcomes;
         (outcomes.not_ok() - outcomes.failed()) as f64 / stretch.seconds
     };
+    let offered = |stretch: &Stretch| {
+        let phase = &record.phases[stretch.phase];
+        let rate = phase.info.load.rate()?;
+        // What is intended after the end of the window is never sent.
+        let at = |seconds: f64| {
+            let until = phase.measured_to_ns.saturating_sub(phase.started_ns);
+            rate.area(
+                nanoseconds(seconds)
+                    .saturating_sub(phase.started_ns)
+                    .min(until),
+            )
+        };
+        let arrivals = at(stretch.from_s + stretch.seconds) - at(stretch.from_s);
+        Some(arrivals / stretch.seconds)
+    };
     let limits = limits(record, judgement, |metric| metric == Metric::Throughput);
     let all = |stretch: &Stretch| stretch.outcomes.total() as f64 / stretch.seconds;
     let y = YAxis::from_zero(
         Unit::Of(Dimension::PerSecond),
-        timeline.stretches.iter().map(all).chain(values(&limits)),
+        timeline
+            .stretches
+            .iter()
+            .map(all)
+            .chain(timeline.stretches.iter().filter_map(offered))
+            .chain(values(&limits)),
     );
     let area = |label: &str, colour, value: &dyn Fn(&Stretch) -> f64| {
         let values = timeline.values(|stretch| Some(value(stretch)));
@@ -146,6 +166,15 @@ pub(crate) fn rate(
     {
         let below = |stretch: &Stretch| ok(stretch) + failed(stretch);
         series.push(area("timed out", Colour::TimedOut, &unanswered).on(base(&below)));
+    }
+    if record.phases.iter().any(|phase| phase.info.load.is_open()) {
+        let values = timeline.values(offered);
+        series.push(Series::new(
+            "offered",
+            Colour::Maximum,
+            Stroke::Dashed,
+            values,
+        ));
     }
     let mut chart = frame.chart("rate", "Request rate", y, lines(timeline, series));
     chart.subtitle = format!("requests that ended, by how they ended{}", joined(timeline));
@@ -220,8 +249,10 @@ pub(crate) fn response(
 
 /// Requests in flight, beside what the phase asks for.
 pub(crate) fn in_flight(record: &RunRecord, frame: &TimeFrame, timeline: &Timeline) -> Chart {
-    let asked = |stretch: &Stretch| match record.phases[stretch.phase].info.load {
-        LoadInfo::Concurrency(concurrency) => Some(f64::from(concurrency)),
+    let asked = |stretch: &Stretch| {
+        let phase = &record.phases[stretch.phase];
+        let users = phase.info.load.users()?;
+        Some(users.at(middle_ns(stretch).saturating_sub(phase.started_ns)))
     };
     let series = vec![
         Series::new(
@@ -249,6 +280,21 @@ pub(crate) fn in_flight(record: &RunRecord, frame: &TimeFrame, timeline: &Timeli
         joined(timeline)
     );
     chart
+}
+
+/// The middle of a stretch, in nanoseconds since the start of the run.
+fn middle_ns(stretch: &Stretch) -> u64 {
+    nanoseconds(f64::midpoint(stretch.from_s, stretch.to_s))
+}
+
+fn nanoseconds(seconds: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a time of the run; a float cast saturates"
+    )]
+    let nanoseconds = (seconds * 1e9).round() as u64;
+    nanoseconds
 }
 
 /// Requests that did not succeed, by cause; `None` when there were none.

@@ -97,7 +97,11 @@ impl Timeline {
         let ended_s = record.ended_ns as f64 / 1e9;
         let mut next_s = ended_s;
         for stretch in stretches.iter_mut().rev() {
-            stretch.to_s = stretch.to_s.min(next_s).max(stretch.from_s);
+            // The next phase may run beside this one; then it cuts nothing off.
+            if next_s > stretch.from_s {
+                stretch.to_s = stretch.to_s.min(next_s);
+            }
+            stretch.to_s = stretch.to_s.min(ended_s).max(stretch.from_s);
             next_s = stretch.from_s;
         }
         Self {

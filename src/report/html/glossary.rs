@@ -58,7 +58,13 @@ pub(super) const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "Send lag",
-        "Actual send minus intended start: how late the generator itself was.",
+        "From the moment a request is taken up to its first byte on the network, less the time to \
+         connect: what the generator itself adds.",
+    ),
+    (
+        "Lateness",
+        "In an open loop, the decision to send minus the intended start: how well the schedule was kept. \
+         Response times contain it.",
     ),
     (
         "Little’s law",

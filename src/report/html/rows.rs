@@ -255,6 +255,7 @@ pub(super) struct InstrumentRow {
     pub(super) phase: String,
     pub(super) busiest: String,
     pub(super) is_busy: bool,
+    pub(super) lateness: LatencyRow,
     pub(super) lag: LatencyRow,
     pub(super) client_queue: String,
     pub(super) mean_in_flight: String,
@@ -286,6 +287,7 @@ impl InstrumentRow {
             phase: phase.info.name.clone(),
             busiest: units::percent(busy),
             is_busy: busy > BUSY_NOTICE,
+            lateness: LatencyRow::of(&phase.lateness),
             lag: LatencyRow::of(&phase.send_lag),
             client_queue: match phase.steps.receive_stamps() {
                 ReceiveStamps::Kernel => LatencyRow::of(&phase.steps.client_queue).p99,

@@ -2,10 +2,11 @@
 //!
 //! Every phase of the plan is there; those that never began have no numbers.
 
+use super::load::LoadJson;
 use super::{number, seconds};
 use crate::record::{
-    Connections, Distribution as _, ErrorTally, Latencies, LoadInfo, Outcome, PhaseInfo,
-    PhaseRecord, RequestTally, RunRecord, Steps,
+    Connections, Distribution as _, ErrorTally, Latencies, Outcome, PhaseInfo, PhaseRecord,
+    RequestTally, RunRecord, Steps,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 pub(super) struct PhaseJson<'a> {
     name: &'a str,
     state: &'static str,
-    load: LoadInfo,
+    load: LoadJson<'a>,
+    group: Option<&'a str>,
     warmup_s: f64,
     measured_s: Option<f64>,
     started_at_s: Option<f64>,
@@ -49,7 +51,8 @@ impl<'a> PhaseJson<'a> {
         Self {
             name: &info.name,
             state: "not_begun",
-            load: info.load,
+            load: LoadJson::of(&info.load),
+            group: info.group.as_deref(),
             warmup_s: seconds(info.warmup_ns),
             measured_s: None,
             started_at_s: None,

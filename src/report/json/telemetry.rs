@@ -118,6 +118,8 @@ struct InstrumentPhase<'a> {
     receive_stamps: ReceiveStamps,
     /// How long answers waited in the kernel for this program.
     client_queue: Option<LatencyJson>,
+    /// Intended start to the decision to send; absent in a closed loop.
+    lateness: Option<LatencyJson>,
     mean_in_flight: Option<f64>,
     generator_cpu_mean: Option<f64>,
     generator_memory_max_bytes: Option<f64>,
@@ -141,6 +143,7 @@ impl<'a> Instrument<'a> {
                 receive_stamps: phase.steps.receive_stamps(),
                 client_queue: (phase.steps.receive_stamps() == ReceiveStamps::Kernel)
                     .then(|| LatencyJson::of(&phase.steps.client_queue)),
+                lateness: (phase.info.load.is_open()).then(|| LatencyJson::of(&phase.lateness)),
                 mean_in_flight: measured(phase.mean_in_flight()),
                 generator_cpu_mean: window("generator.cpu").and_then(|seen| number(seen.mean)),
                 generator_memory_max_bytes: window("generator.memory")

@@ -273,7 +273,8 @@ fn header(phases: &[(Phase, &[&str])], gates: &[&str]) -> Header {
             .iter()
             .map(|(phase, gates)| PhaseInfo {
                 name: phase.name.to_owned(),
-                load: LoadInfo::Concurrency(phase.concurrency),
+                load: LoadInfo::concurrency(phase.concurrency),
+                group: None,
                 warmup_ns: 5 * S,
                 duration_ns: Some(phase.seconds * S),
                 count: None,

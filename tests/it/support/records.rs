@@ -1,11 +1,11 @@
 //! Records made up second by second, for tests of verdicts.
 
 use bench::record::{
-    Doubt, Entry, Environment, Header, Interval, JOURNAL_VERSION, Latencies, LoadInfo, Outcome,
-    PhaseInfo, RunRecord, Sample, Samples, ScenarioInfo, SeriesInfo, SourceInfo, SourceState,
-    TargetInfo,
+    ArrivalInfo, Doubt, Entry, Environment, Header, Interval, JOURNAL_VERSION, Latencies, LoadInfo,
+    Outcome, PhaseInfo, RunRecord, Sample, Samples, ScenarioInfo, SeriesInfo, SourceInfo,
+    SourceState, TargetInfo,
 };
-
+use bench::schedule::{ArrivalProcess, Profile};
 use bench::store::{JournalWriter, RunFolder};
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub(crate) struct Second {
     pub(crate) other: Vec<Outcome>,
     /// Share of the second in which the busiest worker was busy.
     pub(crate) busy: f64,
+    /// By how much every request of it was sent late.
+    pub(crate) late_ns: u64,
 }
 
 /// `count` answers of the same latency.
@@ -59,6 +61,9 @@ impl Second {
                 end_ns: nanoseconds(ms / 1e3),
                 outcome,
             });
+        }
+        for _ in &self.ok_ms {
+            interval.counts.lateness.record(self.late_ns);
         }
         interval.counts.busiest_ns = nanoseconds(self.busy);
         interval
@@ -113,7 +118,8 @@ impl Story {
         let length = seconds.len() as u64 * SECOND;
         self.header.phases.push(PhaseInfo {
             name: name.to_owned(),
-            load: LoadInfo::Concurrency(10),
+            load: LoadInfo::concurrency(10),
+            group: None,
             warmup_ns: 0,
             duration_ns: Some(length),
             count: None,
@@ -138,6 +144,19 @@ impl Story {
             measured_to_ns: self.now_ns,
             at_ns: self.now_ns,
         });
+        self
+    }
+
+    /// The same, driven by a rate.
+    pub(crate) fn open_phase(mut self, name: &str, gates: &[&str], seconds: &[Second]) -> Self {
+        self = self.phase(name, gates, seconds);
+        let phase = self.header.phases.last_mut().unwrap();
+        phase.load = LoadInfo::Rate {
+            rate: Profile::constant(1000.0),
+            arrival: ArrivalInfo::Process(ArrivalProcess::Constant),
+            max_in_flight: 1000,
+            shed_after_ns: None,
+        };
         self
     }
 
