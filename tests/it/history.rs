@@ -124,10 +124,10 @@ fn a_trend_holds_only_what_may_be_compared() {
         .exits(0);
     insta::assert_snapshot!(said.stdout, @"
     began,scenario,phase,environment,run,branch,commit,verdict,metric,value,lower,upper,samples
-    2026-11-04T08:00:00Z,story,c10,3f85638ae0c1a1db,20261104-d,main,,PASS,throughput,200,200,200,2000
-    2026-11-01T08:00:00Z,story,c10,b1ecaea6e9c3e56b,20261101-a,main,,PASS,throughput,200,200,200,2000
-    2026-11-02T08:00:00Z,story,c10,b1ecaea6e9c3e56b,20261102-b,main,,PASS,throughput,200,200,200,2000
-    2026-11-03T08:00:00Z,story,c10,b1ecaea6e9c3e56b,20261103-c,slow,,FAIL,throughput,200,200,200,2000
+    2026-11-04T08:00:00Z,story,c10,83fbf527ae112d5e,20261104-d,main,,PASS,throughput,200,200,200,2000
+    2026-11-01T08:00:00Z,story,c10,ff7451a18ea2d131,20261101-a,main,,PASS,throughput,200,200,200,2000
+    2026-11-02T08:00:00Z,story,c10,ff7451a18ea2d131,20261102-b,main,,PASS,throughput,200,200,200,2000
+    2026-11-03T08:00:00Z,story,c10,ff7451a18ea2d131,20261103-c,slow,,FAIL,throughput,200,200,200,2000
     ");
     let said = bench.run(&["history", "--metric", "speed"]).exits(2);
     assert!(
