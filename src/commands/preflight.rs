@@ -7,6 +7,7 @@ use crate::record::Outcome;
 use crate::telemetry;
 use crate::units;
 use rand_pcg::Pcg64Mcg;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -104,6 +105,7 @@ async fn check_request<S: Slot>(plan: &Plan, request: usize, slot: &mut S) -> Re
         let mut random = Pcg64Mcg::new(u128::from(plan.seed));
         let exchange = slot
             .exchange(Call {
+                token_events: &Cell::new(0),
                 request,
                 number,
                 random: &mut random,

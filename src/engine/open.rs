@@ -192,7 +192,12 @@ impl<T: Target> OpenLoop<T> {
         }
         let mut recorder = self.queue.shared.recorder.borrow_mut();
         for job in self.queue.waiting.borrow_mut().drain(..) {
-            recorder.give_up(&job.ticket, Outcome::InFlightAtEnd, now_ns);
+            recorder.give_up(
+                &self.queue.shared.orders.phase,
+                &job.ticket,
+                Outcome::InFlightAtEnd,
+                now_ns,
+            );
         }
     }
 }
@@ -245,7 +250,12 @@ impl Queue {
                 return;
             };
             let mut recorder = self.shared.recorder.borrow_mut();
-            recorder.give_up(&job.ticket, Outcome::Shed, now_ns);
+            recorder.give_up(
+                &self.shared.orders.phase,
+                &job.ticket,
+                Outcome::Shed,
+                now_ns,
+            );
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::record::{Entry, Failure, Outcome, SourceInfo, StepTimes};
 use rand_pcg::Pcg64Mcg;
+use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -35,6 +36,8 @@ pub struct Call<'a> {
     pub random: &'a mut Pcg64Mcg,
     /// When it is given up.
     pub deadline: Instant,
+    /// Counts events with tokens as they come.
+    pub token_events: &'a Cell<u64>,
 }
 
 /// How one request went.
@@ -60,6 +63,25 @@ pub struct Exchange {
     pub bytes_sent: u64,
     /// Bytes read.
     pub bytes_received: u64,
+    /// What came of a streamed answer; `None` where none began.
+    pub stream: Option<StreamTimes>,
+}
+
+/// When the tokens of a streamed answer came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamTimes {
+    /// When the first event with a token had been read.
+    pub first: Option<Instant>,
+    /// When the kernel had received it, where it tells; else the same.
+    pub first_received: Option<Instant>,
+    /// When the kernel had received the last one, where it tells; else when it had been read.
+    pub last: Option<Instant>,
+    /// The time from each event with a token to the next one, in nanoseconds.
+    pub gaps_ns: Vec<u64>,
+    /// Events with tokens.
+    pub events: u64,
+    /// Tokens, where the server said how many.
+    pub tokens: Option<u64>,
 }
 
 /// What one request did to its connection.

@@ -5,7 +5,10 @@
 use super::clock::RunClock;
 use super::control::Message;
 use super::ports::Exchange;
-use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample};
+use crate::plan::PhasePlan;
+use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample, Streamed};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -52,6 +55,8 @@ pub(super) struct Recorder {
     in_flight: u64,
     in_flight_since_ns: u64,
     waiting: u64,
+    /// Events with tokens that slots have seen since the second began.
+    token_events: Rc<Cell<u64>>,
     busy: BusyTime,
     out: UnboundedSender<Message>,
     spares: UnboundedReceiver<Box<Interval>>,
@@ -77,10 +82,16 @@ impl Recorder {
             in_flight: 0,
             in_flight_since_ns: phase_started_ns,
             waiting: 0,
+            token_events: Rc::default(),
             busy: BusyTime::start(),
             out,
             spares,
         }
+    }
+
+    /// Where slots count events with tokens.
+    pub(super) fn token_events(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.token_events)
     }
 
     /// When the current second is over.
@@ -109,7 +120,7 @@ impl Recorder {
     }
 
     /// A request has ended.
-    pub(super) fn end(&mut self, ticket: &Ticket, exchange: Exchange) {
+    pub(super) fn end(&mut self, phase: &PhasePlan, ticket: &Ticket, exchange: Exchange) {
         let end_ns = self.clock.ns(exchange.end).max(ticket.taken_ns);
         self.rotate(end_ns);
         self.leave(ticket, end_ns);
@@ -121,10 +132,23 @@ impl Recorder {
             end_ns,
             received_ns: exchange.received_by_kernel.map(|at| self.clock.ns(at)),
             outcome: exchange.outcome,
+            stream: phase.streams(ticket.request).then(|| {
+                let stream = exchange.stream.unwrap_or_default();
+                Streamed {
+                    first_ns: stream.first.map(|at| self.clock.ns(at)),
+                    first_received_ns: stream.first_received.map(|at| self.clock.ns(at)),
+                    last_ns: stream.last.map(|at| self.clock.ns(at)),
+                    gaps_ns: stream.gaps_ns,
+                    events: stream.events,
+                    tokens: stream.tokens,
+                }
+            }),
         };
-        self.population(ticket.measured)
-            .of(ticket.request)
-            .finish(&sample);
+        let tally = self.population(ticket.measured).of(ticket.request);
+        tally.finish(&sample);
+        if !phase.objectives.is_empty() {
+            tally.good += u64::from(sample.is_good(&phase.objectives));
+        }
         if let Some(sent_ns) = sample.sent_ns {
             let connecting_ns = exchange.connection.opened.map_or(0, nanoseconds);
             let own_ns = sent_ns.saturating_sub(ticket.taken_ns);
@@ -152,7 +176,7 @@ impl Recorder {
     }
 
     /// The run is over before this request is.
-    pub(super) fn abandon(&mut self, ticket: &Ticket, now_ns: u64) {
+    pub(super) fn abandon(&mut self, phase: &PhasePlan, ticket: &Ticket, now_ns: u64) {
         self.rotate(now_ns);
         self.leave(ticket, now_ns);
         let sample = Sample {
@@ -163,6 +187,7 @@ impl Recorder {
             end_ns: now_ns,
             received_ns: None,
             outcome: Outcome::InFlightAtEnd,
+            stream: phase.streams(ticket.request).then(Streamed::default),
         };
         self.population(ticket.measured)
             .of(ticket.request)
@@ -170,7 +195,13 @@ impl Recorder {
     }
 
     /// A request that waits is never sent: it waited too long, or the run is over.
-    pub(super) fn give_up(&mut self, ticket: &Ticket, outcome: Outcome, now_ns: u64) {
+    pub(super) fn give_up(
+        &mut self,
+        phase: &PhasePlan,
+        ticket: &Ticket,
+        outcome: Outcome,
+        now_ns: u64,
+    ) {
         self.rotate(now_ns);
         self.waiting -= 1;
         let sample = Sample {
@@ -181,6 +212,7 @@ impl Recorder {
             end_ns: now_ns,
             received_ns: None,
             outcome,
+            stream: phase.streams(ticket.request).then(Streamed::default),
         };
         self.population(ticket.measured)
             .of(ticket.request)
@@ -243,6 +275,7 @@ impl Recorder {
     fn hand_over(&mut self) {
         self.current.counts.in_flight = self.in_flight;
         self.current.counts.waiting = self.waiting;
+        self.current.counts.token_events = self.token_events.take();
         let busy = self.busy.since_last();
         self.current.counts.busy_ns = busy;
         self.current.counts.busiest_ns = busy;

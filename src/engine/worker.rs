@@ -49,6 +49,8 @@ pub(super) struct Finished {
 pub(super) struct Shared {
     pub(super) orders: Orders,
     pub(super) recorder: RefCell<Recorder>,
+    /// Where slots count events with tokens.
+    pub(super) token_events: Rc<Cell<u64>>,
     /// Measured requests over all workers, in phases that end by count.
     pub(super) count: u64,
     /// When nothing more is intended to start, known in advance or set when it happens.
@@ -102,13 +104,16 @@ impl Shared {
             number: ticket.number,
             random,
             deadline: clock.at(ticket.taken_ns) + self.orders.timeout,
+            token_events: &self.token_events,
         };
         let exchange = connection.exchange(call).await;
         let unreachable = exchange.connection.failed;
         self.tickets.borrow_mut()[slot] = None;
         let end_ns = clock.ns(exchange.end).max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
-        self.recorder.borrow_mut().end(&ticket, exchange);
+        self.recorder
+            .borrow_mut()
+            .end(&self.orders.phase, &ticket, exchange);
         (end_ns, !unreachable)
     }
 
@@ -186,6 +191,7 @@ pub(super) async fn run<T: Target>(mut orders: Orders, target: T) -> Finished {
         count,
         tickets: RefCell::default(),
         last_end_ns: Cell::new(orders.started_ns),
+        token_events: recorder.token_events(),
         recorder: RefCell::new(recorder),
         orders,
     });
@@ -268,7 +274,7 @@ fn finish(shared: &Shared) -> Finished {
     let mut recorder = shared.recorder.borrow_mut();
     let mut ended_ns = shared.last_end_ns.get();
     for ticket in shared.tickets.borrow_mut().drain(..).flatten() {
-        recorder.abandon(&ticket, now_ns);
+        recorder.abandon(&shared.orders.phase, &ticket, now_ns);
         ended_ns = now_ns;
     }
     let closes_ns = shared.closes_ns.get();

@@ -14,11 +14,27 @@ pub enum LatencyKind {
     Service,
     /// Intended start to first byte.
     Ttfb,
+    /// Intended start to first token.
+    Ttft,
+    /// Actual send to first token.
+    TtftService,
+    /// One token, or the first of several that came together, to the next.
+    Itl,
+    /// First token to last token, by the tokens after the first.
+    Tpot,
 }
 
 impl LatencyKind {
     /// All of them, in the order in which reports show them.
-    pub const ALL: [Self; 3] = [Self::Response, Self::Service, Self::Ttfb];
+    pub const ALL: [Self; 7] = [
+        Self::Response,
+        Self::Service,
+        Self::Ttfb,
+        Self::Ttft,
+        Self::TtftService,
+        Self::Itl,
+        Self::Tpot,
+    ];
 
     /// The name in gates, records and reports.
     pub fn as_str(self) -> &'static str {
@@ -26,6 +42,10 @@ impl LatencyKind {
             Self::Response => "response",
             Self::Service => "service",
             Self::Ttfb => "ttfb",
+            Self::Ttft => "ttft",
+            Self::TtftService => "ttft_service",
+            Self::Itl => "itl",
+            Self::Tpot => "tpot",
         }
     }
 
@@ -35,7 +55,28 @@ impl LatencyKind {
             Self::Response => "response time: intended start to last byte",
             Self::Service => "service time: actual send to last byte",
             Self::Ttfb => "time to first byte, from the intended start",
+            Self::Ttft => "time to first token, from the intended start",
+            Self::TtftService => "time to first token, from the actual send",
+            Self::Itl => {
+                "inter-token latency: from one event with tokens to the next, of all streams"
+            }
+            Self::Tpot => {
+                "time per output token of a stream: first to last token, by the tokens after the first"
+            }
         }
+    }
+
+    /// Whether only streamed answers have it.
+    pub fn is_of_streams(self) -> bool {
+        matches!(
+            self,
+            Self::Ttft | Self::TtftService | Self::Itl | Self::Tpot
+        )
+    }
+
+    /// Whether it ends with the first token.
+    pub fn is_of_first_token(self) -> bool {
+        matches!(self, Self::Ttft | Self::TtftService)
     }
 }
 
@@ -299,6 +340,10 @@ pub enum Metric {
     ErrorRate,
     /// Successful requests per second.
     Throughput,
+    /// Successful requests per second that met every objective.
+    Goodput,
+    /// Output tokens per second of all streams.
+    TokensPerSecond,
     /// A sampled series.
     Telemetry(&'static TelemetryMetric),
     /// Replicas that follow the load.
@@ -311,7 +356,7 @@ impl Metric {
         match self {
             Self::Latency { .. } => Dimension::Time,
             Self::ErrorRate => Dimension::Ratio,
-            Self::Throughput => Dimension::PerSecond,
+            Self::Throughput | Self::Goodput | Self::TokensPerSecond => Dimension::PerSecond,
             Self::Telemetry(metric) => metric.dimension,
             Self::Scaling(metric) => metric.dimension(),
         }
@@ -323,6 +368,8 @@ impl Metric {
             Self::Latency { kind, .. } => kind.describe(),
             Self::ErrorRate => "share of requests that failed, timed out or never ended",
             Self::Throughput => "successful requests per second",
+            Self::Goodput => "requests per second that succeeded and met every objective of `slo`",
+            Self::TokensPerSecond => "output tokens that came per second, of all streams",
             Self::Telemetry(metric) => metric.describe,
             Self::Scaling(metric) => metric.describe(),
         }
@@ -335,6 +382,8 @@ impl fmt::Display for Metric {
             Self::Latency { kind, percentile } => write!(f, "{}.{percentile}", kind.as_str()),
             Self::ErrorRate => f.write_str("error_rate"),
             Self::Throughput => f.write_str("throughput"),
+            Self::Goodput => f.write_str("goodput"),
+            Self::TokensPerSecond => f.write_str("tokens_per_second"),
             Self::Telemetry(metric) => f.write_str(metric.name),
             Self::Scaling(metric) => f.write_str(metric.as_str()),
         }
@@ -346,7 +395,7 @@ pub fn metric_names() -> Vec<String> {
     LatencyKind::ALL
         .iter()
         .map(|kind| format!("{}.p99", kind.as_str()))
-        .chain(["error_rate".to_owned(), "throughput".to_owned()])
+        .chain(["error_rate", "throughput", "goodput", "tokens_per_second"].map(str::to_owned))
         .chain(TELEMETRY.iter().map(|metric| metric.name.to_owned()))
         .chain(ScalingMetric::ALL.map(|metric| metric.as_str().to_owned()))
         .collect()

@@ -4,11 +4,13 @@
 //! here judges anything.
 
 mod metric;
+mod objective;
 mod parse;
 
 pub use metric::{
     LatencyKind, Metric, Percentile, ScalingMetric, Statistic, TelemetryMetric, metric_names,
 };
+pub use objective::{Objective, parse_objective};
 pub use parse::{GateError, Named, metric_named, parse, parse_with};
 
 use crate::units::Quantity;

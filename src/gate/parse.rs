@@ -91,7 +91,14 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
         "`{metric}` is compared with {}",
         metric.dimension().example()
     );
-    let limit = parse_limit(limit_text, metric.dimension())
+    // The metric's name says what it is counted by.
+    let bare = metric == Metric::TokensPerSecond && limit_text.parse::<f64>().is_ok();
+    let with_unit = if bare {
+        format!("{limit_text}/s")
+    } else {
+        limit_text.to_owned()
+    };
+    let limit = parse_limit(&with_unit, metric.dimension())
         .map_err(|error| fault(limit_span.clone(), error.message, Some(expected.clone())))?;
     if limit.dimension != metric.dimension() {
         return Err(fault(
@@ -198,6 +205,8 @@ fn parse_metric(name: &str, named: Named<'_>) -> Result<Metric, (String, Option<
         "" => return Err(("the metric is missing".to_owned(), None)),
         "error_rate" => return Ok(Metric::ErrorRate),
         "throughput" => return Ok(Metric::Throughput),
+        "goodput" => return Ok(Metric::Goodput),
+        "tokens_per_second" => return Ok(Metric::TokensPerSecond),
         _ => {}
     }
     if let Some(metric) = TelemetryMetric::find(name) {
@@ -250,6 +259,10 @@ mod tests {
             ("response.p99.9<=1s", "response.p99.9 < 1 s"),
             ("  service.p50 < 20ms ", "service.p50 < 20 ms"),
             ("ttfb.p95 < 250ms", "ttfb.p95 < 250 ms"),
+            ("ttft.p95<250ms", "ttft.p95 < 250 ms"),
+            ("itl.p99 < 50ms", "itl.p99 < 50 ms"),
+            ("tokens_per_second > 4000", "tokens_per_second > 4000/s"),
+            ("goodput > 400/s", "goodput > 400/s"),
             ("error_rate < 1%", "error_rate < 1 %"),
             ("throughput > 400/s", "throughput > 400/s"),
             ("gpu.utilization > 70%", "gpu.utilization > 70 %"),

@@ -154,6 +154,7 @@ mod tests {
                 count: None,
                 drain_ns: 1,
                 gates: vec!["response.p99 < 100ms".to_owned()],
+                slo: Vec::new(),
             }],
             gates: Vec::new(),
             seed: 1,

@@ -3,9 +3,12 @@
 //! A carrier (HTTP/1.1, HTTP/2) tells of the head once, of each piece of the body as soon as it has
 //! been read, and of the end. Whoever wants to know something of a body while it comes listens here.
 
+use crate::engine::ports::StreamTimes;
 use crate::plan::{Fault, RequestPlan};
 use crate::record::{Cause, Outcome};
+use crate::stream::{Reader, StreamForm};
 use hyper::header::HeaderMap;
+use std::cell::Cell;
 use tokio::time::Instant;
 
 /// A body that a check looks into is kept up to this size.
@@ -55,6 +58,12 @@ pub(super) struct Answer {
     length: usize,
     body: Vec<u8>,
     last: Option<Arrival>,
+    /// Whether the body is read as a stream.
+    streams: bool,
+    reader: Reader,
+    times: StreamTimes,
+    /// How many gaps the stream before had: about as many as this one will have.
+    usual_gaps: usize,
 }
 
 impl Answer {
@@ -66,6 +75,7 @@ impl Answer {
         self.length = 0;
         self.body.clear();
         self.last = None;
+        self.streams = false;
     }
 
     /// The head is there.
@@ -84,6 +94,14 @@ impl Answer {
             EXCERPT
         };
         self.last = Some(at);
+        self.streams = plan.stream().is_some() && plan.status_is_right(status);
+        if self.streams {
+            self.reader.reset();
+            self.times = StreamTimes {
+                gaps_ns: Vec::with_capacity(self.usual_gaps),
+                ..StreamTimes::default()
+            };
+        }
         let announced = headers
             .first("content-length")
             .and_then(|value| std::str::from_utf8(value).ok())
@@ -93,19 +111,76 @@ impl Answer {
         }
     }
 
-    /// More of the body is there.
-    pub(super) fn chunk(&mut self, bytes: &[u8], at: Arrival) {
+    /// More of the body is there; events with tokens are counted.
+    pub(super) fn chunk(
+        &mut self,
+        plan: &RequestPlan,
+        bytes: &[u8],
+        at: Arrival,
+        token_events: &Cell<u64>,
+    ) {
         self.length += bytes.len();
         let room = self.keep.saturating_sub(self.body.len());
         self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.last = Some(at);
+        if let Some(form) = self.stream_of(plan) {
+            let events = self.reader.feed(form, bytes);
+            self.tokens(events, at, token_events);
+        }
+    }
+
+    fn stream_of<'p>(&self, plan: &'p RequestPlan) -> Option<&'p StreamForm> {
+        plan.stream().filter(|_| self.streams)
+    }
+
+    /// So many events with tokens came at one time.
+    fn tokens(&mut self, events: u64, at: Arrival, token_events: &Cell<u64>) {
+        // A stamp from the future is one of a wall clock that was set.
+        let stamp = at.kernel.filter(|&kernel| kernel <= at.read);
+        let received = stamp.unwrap_or(at.read);
+        for _ in 0..events {
+            match self.times.last {
+                None => {
+                    self.times.first = Some(at.read);
+                    self.times.first_received = Some(received);
+                }
+                Some(last) => {
+                    let gap = received.saturating_duration_since(last).as_nanos();
+                    let gap = u64::try_from(gap).unwrap_or(u64::MAX);
+                    self.times.gaps_ns.push(gap);
+                }
+            }
+            self.times.last = Some(received);
+        }
+        token_events.set(token_events.get() + events);
+    }
+
+    /// When the tokens came; `None` if the answer was not read as a stream.
+    pub(super) fn take_times(&mut self) -> Option<StreamTimes> {
+        if !self.streams {
+            return None;
+        }
+        self.usual_gaps = self.times.gaps_ns.len();
+        self.times.events = self.reader.events();
+        self.times.tokens = self.reader.tokens();
+        Some(std::mem::take(&mut self.times))
     }
 
     /// The answer is complete: what it is worth to the request that was rendered with this row.
     ///
     /// # Errors
     /// What is not as expected.
-    pub(super) fn end(&self, plan: &RequestPlan, row: usize) -> Result<(), Fault> {
+    pub(super) fn end(
+        &mut self,
+        plan: &RequestPlan,
+        row: usize,
+        token_events: &Cell<u64>,
+    ) -> Result<(), Fault> {
+        if let (Some(form), Some(last)) = (self.stream_of(plan), self.last) {
+            let events = self.reader.finish(form);
+            self.tokens(events, last, token_events);
+            self.reader.judge(form)?;
+        }
         if self.looked_into && self.length > self.body.len() {
             return Err(Fault {
                 outcome: Outcome::FailedCheck,

@@ -14,7 +14,7 @@ use super::wire::{Wire, WireBuffer};
 use crate::engine::ports::{Call, ConnectionUse, Exchange, Slot};
 use crate::plan::{Draw, Fault, RequestPlan};
 use crate::record::{Cause, Outcome, StepTimes};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -113,6 +113,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             bytes: wire.bytes(plan, row, &mut draw, &mut self.buffer),
             decoder: &mut self.decoder,
             answer: &mut self.answer,
+            token_events: call.token_events,
         };
         attempt.answer.reset();
         let mut progress = Progress::default();
@@ -154,6 +155,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             connection: progress.connection,
             bytes_sent: progress.written,
             bytes_received: progress.read,
+            stream: self.answer.take_times(),
         }
     }
 }
@@ -200,6 +202,7 @@ struct Attempt<'a> {
     bytes: &'a [u8],
     decoder: &'a mut Decoder,
     answer: &'a mut Answer,
+    token_events: &'a Cell<u64>,
 }
 
 /// Why there is no answer.
@@ -241,7 +244,7 @@ impl Attempt<'_> {
                     if !reusable {
                         *open = None;
                     }
-                    return self.answer.end(self.plan, self.row);
+                    return self.answer.end(self.plan, self.row, self.token_events);
                 }
                 // A kept connection that the server closed before anything was written: the request is
                 // still ours, and any client would open another one. Its time counts.
@@ -339,6 +342,7 @@ impl Attempt<'_> {
             plan: self.plan,
             answer: self.answer,
             at,
+            token_events: self.token_events,
         };
         let used = self
             .decoder
@@ -361,6 +365,7 @@ struct Judge<'a> {
     plan: &'a RequestPlan,
     answer: &'a mut Answer,
     at: Arrival,
+    token_events: &'a Cell<u64>,
 }
 
 impl Listener for Judge<'_> {
@@ -369,7 +374,8 @@ impl Listener for Judge<'_> {
     }
 
     fn data(&mut self, bytes: &[u8]) {
-        self.answer.chunk(bytes, self.at);
+        self.answer
+            .chunk(self.plan, bytes, self.at, self.token_events);
     }
 }
 

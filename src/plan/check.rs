@@ -4,6 +4,7 @@ use super::data::Rows;
 use super::render::{Renderer, Row};
 use crate::record::{Cause, Outcome};
 use crate::scenario::{JsonTemplate, Part};
+use crate::stream::Trouble;
 use serde_json::Value;
 
 /// What is wrong with an answer, or why there is none.
@@ -15,6 +16,23 @@ pub struct Fault {
     pub cause: Cause,
     /// What was said. It may hold parts of the answer.
     pub detail: String,
+}
+
+impl From<Trouble> for Fault {
+    fn from(trouble: Trouble) -> Self {
+        let cause = match trouble {
+            Trouble::NotJson(_) => Cause::NotJson,
+            Trouble::Reported(_) => Cause::StreamError,
+            Trouble::TooLong => Cause::BodyTooLarge,
+            Trouble::CutOff(_) => Cause::StreamCutOff,
+            Trouble::WrongReason { .. } => Cause::FinishReason,
+        };
+        Self {
+            outcome: Outcome::FailedCheck,
+            cause,
+            detail: trouble.to_string(),
+        }
+    }
 }
 
 /// The expectations of one request.

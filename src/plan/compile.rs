@@ -8,10 +8,11 @@ use super::{
     BaseUrl, PhasePlan, Plan, PlannedGate, RequestPlan, TargetAddress, TargetPlan, TlsPlan, is_path,
 };
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::gate::{Metric, ScalingMetric};
+use crate::gate::{LatencyKind, Metric, ScalingMetric};
 use crate::record::ScenarioInfo;
 use crate::scenario::{
-    Body, DataOrder, GpuSource, Header, Phase, Request, Scenario, ScenarioGate, Target, Text,
+    Body, DataOrder, GpuSource, Header, Phase, Request, Scenario, ScenarioGate, ScenarioObjective,
+    Target, Text,
 };
 use crate::schedule::{Load, Mix, Stop};
 use crate::stats::{ALPHA, smallest_sample_that_can_pass};
@@ -53,9 +54,16 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
         .iter()
         .filter_map(|phase| compile_phase(phase, scenario, facts, &mut found))
         .collect();
+    let has_streams = scenario
+        .requests
+        .iter()
+        .any(|request| request.stream.is_some());
     for gate in &scenario.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, &mut found);
         refuse_without_step(gate, None, scenario, &mut found);
+        refuse_without_streams(gate, has_streams, &mut found);
+        // A phase without objectives of its own has those of the scenario.
+        refuse_without_objectives(gate, &scenario.slo, &mut found);
     }
     let tls = compile_tls(&scenario.target, address.as_ref(), &mut found);
     let most_slots = phases.iter().map(|phase| phase.load.slots()).max();
@@ -361,6 +369,7 @@ fn compile_request(
             .as_ref()
             .map_or(DataOrder::Sequential, |data| data.order),
         checks,
+        stream: request.stream.clone(),
     })
 }
 
@@ -436,6 +445,26 @@ fn compile_phase(
         .requests
         .clone()
         .unwrap_or_else(|| (0..scenario.request_names.len()).collect());
+    let streamed: Vec<bool> = scenario
+        .request_names
+        .iter()
+        .map(|name| {
+            let named = |request: &&Request| request.name.value == *name;
+            let request = scenario.requests.iter().find(named);
+            request.is_some_and(|request| request.stream.is_some())
+        })
+        .collect();
+    let slo = phase.slo.as_ref().unwrap_or(&scenario.slo);
+    let has_streams = chosen.iter().any(|&request| streamed[request]);
+    for gate in &phase.gates {
+        refuse_without_streams(gate, has_streams, found);
+        refuse_without_objectives(gate, slo, found);
+    }
+    for slo in slo.iter().filter(|slo| slo.objective.kind.is_of_streams()) {
+        if !has_streams {
+            found.push(no_streams(&slo.text, slo.span.clone()));
+        }
+    }
     let mix = Mix::new(chosen.into_iter().map(|request| (request, weight(request))))?;
     Some(PhasePlan {
         name: phase.name.value.clone(),
@@ -446,6 +475,9 @@ fn compile_phase(
         drain: phase.drain.unwrap_or(scenario.target.timeout),
         mix,
         gates: planned(&phase.gates),
+        objectives: slo.iter().map(|slo| slo.objective).collect(),
+        slo: slo.iter().map(|slo| slo.text.clone()).collect(),
+        streamed,
     })
 }
 
@@ -508,6 +540,45 @@ fn refuse_without_step(
     }
 }
 
+/// A gate on tokens where no request is answered by a stream could never be decided.
+fn refuse_without_streams(gate: &ScenarioGate, has_streams: bool, found: &mut Diagnostics) {
+    let is_of_streams = match gate.gate.metric {
+        Metric::Latency { kind, .. } => kind.is_of_streams(),
+        Metric::TokensPerSecond => true,
+        _ => false,
+    };
+    if is_of_streams && !has_streams {
+        found.push(no_streams(&gate.text, gate.span.clone()));
+    }
+}
+
+fn no_streams(text: &str, span: std::ops::Range<usize>) -> Diagnostic {
+    Diagnostic::error(
+        Code::ImpossiblePromise,
+        format!("`{text}` cannot be judged: no request of the phase is answered by a stream"),
+    )
+    .at(span)
+    .hint("say so in the request: stream = \"sse\" and shape = \"openai-chat\"")
+}
+
+/// Goodput is that of objectives.
+fn refuse_without_objectives(
+    gate: &ScenarioGate,
+    slo: &[ScenarioObjective],
+    found: &mut Diagnostics,
+) {
+    if gate.gate.metric == Metric::Goodput && slo.is_empty() {
+        found.push(
+            Diagnostic::error(
+                Code::ImpossiblePromise,
+                format!("`{}` cannot be judged: there are no objectives", gate.text),
+            )
+            .at(gate.span.clone())
+            .hint("say what a good request is: slo = [\"ttft < 250ms\", \"response < 2s\"]"),
+        );
+    }
+}
+
 /// A percentile that the phase's own length makes undecidable is refused before any load.
 fn refuse_too_few(
     gate: &ScenarioGate,
@@ -517,9 +588,18 @@ fn refuse_too_few(
     found: &mut Diagnostics,
 ) {
     let allowed = match gate.gate.metric {
-        Metric::Latency { percentile, .. } => percentile.allowed_share(),
         Metric::ErrorRate => gate.gate.limit.value,
-        Metric::Throughput | Metric::Telemetry(_) | Metric::Scaling(_) => return,
+        // How many tokens a request will have is not known beforehand.
+        Metric::Latency {
+            kind: LatencyKind::Itl,
+            ..
+        }
+        | Metric::Throughput
+        | Metric::Goodput
+        | Metric::TokensPerSecond
+        | Metric::Telemetry(_)
+        | Metric::Scaling(_) => return,
+        Metric::Latency { percentile, .. } => percentile.allowed_share(),
     };
     let refuse = |message: String, hint: String| {
         Diagnostic::error(Code::ImpossiblePromise, message)

@@ -12,10 +12,11 @@ pub use check::{Checks, Fault, printable};
 pub use compile::{Facts, compile};
 pub use render::{Draw, Renderer};
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Objective};
 use crate::record::{ArrivalInfo, LoadInfo, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo};
 use crate::scenario::{DataOrder, ReferenceOptions, Telemetry};
 use crate::schedule::{Arrivals, Load, Mix, Stop};
+use crate::stream::StreamForm;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName};
 use hyper::{Method, Uri};
@@ -153,6 +154,7 @@ pub struct RequestPlan {
     rows: Vec<Box<[Bytes]>>,
     order: DataOrder,
     checks: Checks,
+    stream: Option<StreamForm>,
 }
 
 /// What changes from one sending of a request to the next; its memory is kept between them.
@@ -227,6 +229,11 @@ impl RequestPlan {
         self.checks.need_body()
     }
 
+    /// How the answer is streamed, if it is.
+    pub fn stream(&self) -> Option<&StreamForm> {
+        self.stream.as_ref()
+    }
+
     /// Whether a status is right.
     pub fn status_is_right(&self, status: u16) -> bool {
         self.checks.status_is_right(status)
@@ -296,6 +303,12 @@ pub struct PhasePlan {
     pub mix: Mix,
     /// Its gates.
     pub gates: Vec<PlannedGate>,
+    /// What a request must do to count as good.
+    pub objectives: Vec<Objective>,
+    /// The same, as the user wrote it.
+    pub slo: Vec<String>,
+    /// Whether each request of the plan is answered by a stream.
+    pub streamed: Vec<bool>,
 }
 
 /// A gate with the words in which the user wrote it.
@@ -308,6 +321,11 @@ pub struct PlannedGate {
 }
 
 impl PhasePlan {
+    /// Whether a request is answered by a stream.
+    pub fn streams(&self, request: usize) -> bool {
+        self.streamed.get(request).copied().unwrap_or_default()
+    }
+
     /// What the record keeps of it.
     pub fn info(&self) -> PhaseInfo {
         let (duration_ns, count) = match self.stop {
@@ -323,6 +341,7 @@ impl PhasePlan {
             count,
             drain_ns: nanoseconds(self.drain),
             gates: self.gates.iter().map(|gate| gate.text.clone()).collect(),
+            slo: self.slo.clone(),
         }
     }
 }

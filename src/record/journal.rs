@@ -144,4 +144,7 @@ pub struct PhaseInfo {
     pub drain_ns: u64,
     /// Its gates, as the user wrote them.
     pub gates: Vec<String>,
+    /// What a request must do to count as good, as the user wrote it.
+    #[serde(default)]
+    pub slo: Vec<String>,
 }

@@ -90,20 +90,12 @@ pub const LONGEST_NS: u64 = 3_600_000_000_000;
 const LONGEST_US: u64 = LONGEST_NS / 1000;
 const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// A histogram of latencies.
-#[derive(Clone)]
+/// A histogram of latencies. It takes no memory until it is used: of most kinds of latencies a
+/// request has none.
+#[derive(Clone, Default)]
 pub struct Latencies {
-    microseconds: Histogram<u64>,
+    microseconds: Option<Histogram<u64>>,
     overflow: u64,
-}
-
-impl Default for Latencies {
-    fn default() -> Self {
-        Self {
-            microseconds: Histogram::new(SIGNIFICANT_DIGITS).expect("three digits are allowed"),
-            overflow: 0,
-        }
-    }
 }
 
 impl fmt::Debug for Latencies {
@@ -118,7 +110,11 @@ impl fmt::Debug for Latencies {
 
 impl PartialEq for Latencies {
     fn eq(&self, other: &Self) -> bool {
-        self.microseconds == other.microseconds && self.overflow == other.overflow
+        let same = match (&self.microseconds, &other.microseconds) {
+            (Some(own), Some(others)) => own == others,
+            _ => self.count() == other.count(),
+        };
+        same && self.overflow == other.overflow
     }
 }
 
@@ -129,7 +125,7 @@ impl Latencies {
         if microseconds > LONGEST_US {
             self.overflow += 1;
         }
-        self.microseconds
+        self.filled()
             .record(microseconds.min(LONGEST_US))
             .expect("an auto-resizing histogram grows to an hour");
     }
@@ -137,7 +133,7 @@ impl Latencies {
     /// Adds all latencies of another histogram.
     pub fn merge(&mut self, other: &impl Distribution) {
         for (value_ns, count) in other.buckets() {
-            self.microseconds
+            self.filled()
                 .record_n(value_ns / 1000, count)
                 .expect("an auto-resizing histogram holds what another of its kind holds");
         }
@@ -146,22 +142,30 @@ impl Latencies {
 
     /// Forgets everything, and keeps the memory.
     pub fn reset(&mut self) {
-        if self.microseconds.is_empty() {
-            return;
+        if let Some(histogram) = &mut self.microseconds
+            && !histogram.is_empty()
+        {
+            histogram.reset();
         }
-        self.microseconds.reset();
         self.overflow = 0;
     }
 
-    /// The histogram itself, in microseconds, for writers of its standard formats.
-    pub fn as_histogram(&self) -> &Histogram<u64> {
-        &self.microseconds
+    /// The histogram itself, in microseconds, for writers of its standard formats; `None` as long as
+    /// nothing was recorded.
+    pub fn as_histogram(&self) -> Option<&Histogram<u64>> {
+        self.microseconds.as_ref()
+    }
+
+    fn filled(&mut self) -> &mut Histogram<u64> {
+        self.microseconds.get_or_insert_with(|| {
+            Histogram::new(SIGNIFICANT_DIGITS).expect("three digits are allowed")
+        })
     }
 }
 
 impl Distribution for Latencies {
     fn count(&self) -> u64 {
-        self.microseconds.len()
+        self.microseconds.as_ref().map_or(0, Histogram::len)
     }
 
     fn overflow(&self) -> u64 {
@@ -170,7 +174,8 @@ impl Distribution for Latencies {
 
     fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
         self.microseconds
-            .iter_recorded()
+            .iter()
+            .flat_map(Histogram::iter_recorded)
             .map(|bucket| (bucket.value_iterated_to() * 1000, bucket.count_at_value()))
     }
 }

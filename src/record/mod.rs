@@ -13,6 +13,7 @@ mod packed;
 mod run;
 mod series;
 mod steps;
+mod streams;
 mod suite;
 mod tally;
 
@@ -28,6 +29,7 @@ pub use packed::PackedLatencies;
 pub use run::{FoldError, INTERVAL_NS, Over, PhaseInterval, PhaseRecord, RunRecord, per_second};
 pub use series::{Samples, Series, SeriesInfo, Source, SourceInfo, SourceState, Window};
 pub use steps::{ReceiveStamps, StepTimes, Steps};
+pub use streams::{StreamTally, Streamed};
 pub use suite::{
     Measured, Peak, SUITE_SCHEMA, Stopped, SuiteGpu, SuiteRecord, TestOutcome, TestResult,
 };

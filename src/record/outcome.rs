@@ -151,6 +151,12 @@ pub enum Cause {
     TextCheck(u16),
     /// The body is longer than what is kept for checks.
     BodyTooLarge,
+    /// A stream ended before it was complete.
+    StreamCutOff,
+    /// A stream told of an error.
+    StreamError,
+    /// A streamed answer ended for a reason that the scenario does not expect.
+    FinishReason,
     /// No answer in time.
     NoAnswer,
     /// No connection in time.
@@ -189,6 +195,9 @@ impl fmt::Display for Cause {
             Self::JsonCheck(index) => write!(f, "JSON expectation {}", index + 1),
             Self::TextCheck(index) => write!(f, "text expectation {}", index + 1),
             Self::BodyTooLarge => f.write_str("body too large to check"),
+            Self::StreamCutOff => f.write_str("stream cut off"),
+            Self::StreamError => f.write_str("error in the stream"),
+            Self::FinishReason => f.write_str("unexpected finish reason"),
             Self::NoAnswer => f.write_str("no answer in time"),
             Self::ConnectTimeout => f.write_str("no connection in time"),
             Self::Refused => f.write_str("connection refused"),

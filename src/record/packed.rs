@@ -27,12 +27,15 @@ const HALF_BITS: u32 = 10;
 impl Latencies {
     /// The same histogram at rest.
     pub fn pack(&self) -> PackedLatencies {
-        if self.count() == 0 {
+        let Some(histogram) = self
+            .as_histogram()
+            .filter(|histogram| !histogram.is_empty())
+        else {
             return PackedLatencies::default();
-        }
+        };
         let mut bytes = Vec::new();
         V2Serializer::new()
-            .serialize(self.as_histogram(), &mut bytes)
+            .serialize(histogram, &mut bytes)
             .expect("writing to memory does not fail");
         PackedLatencies {
             bytes: bytes.into(),
@@ -226,7 +229,7 @@ mod tests {
     fn bucket_bounds_are_those_of_the_histogram() {
         let mut latencies = Latencies::default();
         latencies.record(3_599_999_999_000);
-        let histogram = latencies.as_histogram();
+        let histogram = latencies.as_histogram().unwrap();
         for value in (0..12_000).chain([99_999, 100_000, 1_234_567, 987_654_321]) {
             let index = (0..40_000)
                 .collect::<Vec<_>>()

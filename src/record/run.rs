@@ -352,6 +352,33 @@ impl PhaseRecord {
             .sum()
     }
 
+    /// Requests per second of the measured window that succeeded and met every objective; `None` where
+    /// the phase has none.
+    pub fn goodput(&self) -> Option<f64> {
+        (!self.info.slo.is_empty()).then(|| per_second(self.total.good, self.measured_ns()))
+    }
+
+    /// Output tokens that came per second of the measured window, of all streams: events with tokens
+    /// as they came, times the tokens that one carried on average. `None` without streams or without
+    /// a whole second.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let per_event = self.total.streams.tokens_per_event()?;
+        let (mut events, mut seconds) = (0, 0u64);
+        for second in self.whole_seconds() {
+            events += second.counts.token_events;
+            seconds += 1;
+        }
+        (seconds > 0).then(|| events as f64 * per_event / seconds as f64)
+    }
+
+    /// The seconds that lie in the measured window as a whole.
+    pub fn whole_seconds(&self) -> impl Iterator<Item = &PhaseInterval> {
+        self.intervals.iter().filter(|interval| {
+            interval.from_ns >= self.measured_from_ns
+                && interval.from_ns + INTERVAL_NS <= self.measured_to_ns
+        })
+    }
+
     /// Mean requests in flight in the measured window.
     pub fn mean_in_flight(&self) -> f64 {
         let sum: u64 = self.intervals.iter().map(|i| i.counts.in_flight_ns).sum();
@@ -369,12 +396,7 @@ impl PhaseRecord {
     pub fn busiest_worker(&self) -> f64 {
         const SECONDS: usize = 10;
         let measured: Vec<f64> = self
-            .intervals
-            .iter()
-            .filter(|interval| {
-                interval.from_ns >= self.measured_from_ns
-                    && interval.from_ns + INTERVAL_NS <= self.measured_to_ns
-            })
+            .whole_seconds()
             .map(|interval| interval.counts.busiest_ns as f64 / INTERVAL_NS as f64)
             .collect();
         let width = SECONDS.min(measured.len()).max(1);
@@ -441,12 +463,20 @@ impl<H: Distribution> RequestTally<H> {
             LatencyKind::Response => &self.response,
             LatencyKind::Service => &self.service,
             LatencyKind::Ttfb => &self.ttfb,
+            LatencyKind::Ttft => &self.streams.ttft,
+            LatencyKind::TtftService => &self.streams.ttft_service,
+            LatencyKind::Itl => &self.streams.itl,
+            LatencyKind::Tpot => &self.streams.tpot,
         }
     }
 
     /// Requests over a latency limit. Those that failed count as over; those that timed out or never
-    /// ended are over if they had already taken longer than the limit, and may be if not.
+    /// ended are over if they had already taken longer than the limit, and may be if not. Of latencies
+    /// between tokens, each one is counted, and each stream that did not succeed as one that is over.
     pub fn over(&self, kind: LatencyKind, limit_ns: u64) -> Over {
+        if kind.is_of_streams() {
+            return self.streams.over(self.latencies(kind), limit_ns);
+        }
         let slow = self.latencies(kind).above(limit_ns);
         let censored = self.censored.above(limit_ns);
         let failed = self.outcomes.failed();

@@ -7,6 +7,8 @@ use super::latencies::{Distribution, Latencies};
 use super::outcome::{Cause, Class, Outcome, Outcomes};
 use super::packed::PackedLatencies;
 use super::steps::Steps;
+use super::streams::{StreamTally, Streamed};
+use crate::gate::Objective;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -27,6 +29,23 @@ pub struct Sample {
     pub received_ns: Option<u64>,
     /// How it ended.
     pub outcome: Outcome,
+    /// What came of its stream, if its answer was to be one.
+    pub stream: Option<Streamed>,
+}
+
+impl Sample {
+    /// Whether the request succeeded and met all of these objectives. One that no such latency can be
+    /// told of (a stream of one token has no time between tokens) is met, but a stream without any
+    /// token has not met one on its first.
+    pub fn is_good(&self, objectives: &[Objective]) -> bool {
+        self.outcome == Outcome::Ok
+            && objectives
+                .iter()
+                .all(|objective| match self.latency_ns(objective.kind) {
+                    Some(latency) => latency < objective.limit_ns,
+                    None => self.stream.is_none() || !objective.kind.is_of_first_token(),
+                })
+    }
 }
 
 /// What is known about one named request in one population.
@@ -48,12 +67,25 @@ pub struct RequestTally<H = Latencies> {
     pub failed: H,
     /// Elapsed times of those that timed out or never ended: lower limits.
     pub censored: H,
+    /// Those that succeeded and met every objective of the phase, if it has any.
+    #[serde(default)]
+    pub good: u64,
+    /// What came of streamed answers.
+    #[serde(
+        default,
+        skip_serializing_if = "StreamTally::is_empty",
+        bound(deserialize = "H: Default + Deserialize<'de>")
+    )]
+    pub streams: StreamTally<H>,
 }
 
 impl RequestTally<Latencies> {
     /// Counts a finished request.
     pub fn finish(&mut self, sample: &Sample) {
         self.outcomes.add(sample.outcome);
+        if let Some(stream) = &sample.stream {
+            self.streams.finish(sample, stream);
+        }
         self.sent += u64::from(sample.sent_ns.is_some());
         let response = sample.end_ns.saturating_sub(sample.intended_ns);
         match sample.outcome.class() {
@@ -83,6 +115,8 @@ impl RequestTally<Latencies> {
         self.ttfb.merge(&other.ttfb);
         self.failed.merge(&other.failed);
         self.censored.merge(&other.censored);
+        self.good += other.good;
+        self.streams.merge(&other.streams);
     }
 
     /// Forgets everything, and keeps the memory.
@@ -90,6 +124,8 @@ impl RequestTally<Latencies> {
         self.planned = 0;
         self.sent = 0;
         self.outcomes = Outcomes::default();
+        self.good = 0;
+        self.streams.reset();
         for latencies in [
             &mut self.response,
             &mut self.service,
@@ -112,6 +148,8 @@ impl RequestTally<Latencies> {
             ttfb: self.ttfb.pack(),
             failed: self.failed.pack(),
             censored: self.censored.pack(),
+            good: self.good,
+            streams: self.streams.pack(),
         }
     }
 }
@@ -125,7 +163,7 @@ impl<H> RequestTally<H> {
 
 /// Tallies by request. Requests that did not occur may be absent at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(transparent, bound(deserialize = "H: Default + Deserialize<'de>"))]
 pub struct Population<H = Latencies> {
     requests: Vec<RequestTally<H>>,
 }
@@ -360,10 +398,10 @@ pub struct Interval<H = Latencies> {
     /// Its number within the phase: it covers the seconds from `index` to `index + 1`.
     pub index: u32,
     /// Requests whose intended start lay in the warm-up.
-    #[serde(bound(deserialize = "H: Deserialize<'de>"))]
+    #[serde(bound(deserialize = "H: Default + Deserialize<'de>"))]
     pub warmup: Population<H>,
     /// Requests whose intended start lay in the measured window.
-    #[serde(bound(deserialize = "H: Deserialize<'de>"))]
+    #[serde(bound(deserialize = "H: Default + Deserialize<'de>"))]
     pub measured: Population<H>,
     /// What concerns both.
     pub counts: Counts<H>,
@@ -396,6 +434,9 @@ pub struct Counts<H = Latencies> {
     pub bytes_sent: u64,
     /// Bytes read.
     pub bytes_received: u64,
+    /// Events with tokens that came in the interval, of all streams.
+    #[serde(default)]
+    pub token_events: u64,
     /// Time that the workers' runtimes were busy, in nanoseconds.
     pub busy_ns: u64,
     /// The same of the busiest worker.
@@ -420,6 +461,7 @@ impl Interval {
         counts.lateness.merge(&more.lateness);
         counts.bytes_sent += more.bytes_sent;
         counts.bytes_received += more.bytes_received;
+        counts.token_events += more.token_events;
         counts.busy_ns += more.busy_ns;
         counts.busiest_ns = counts.busiest_ns.max(more.busiest_ns);
         counts.errors.merge(more.errors.take());
@@ -441,6 +483,7 @@ impl Interval {
         counts.lateness.reset();
         counts.bytes_sent = 0;
         counts.bytes_received = 0;
+        counts.token_events = 0;
         counts.busy_ns = 0;
         counts.busiest_ns = 0;
         counts.errors.take();
@@ -469,6 +512,7 @@ impl Interval {
                 lateness: counts.lateness.pack(),
                 bytes_sent: counts.bytes_sent,
                 bytes_received: counts.bytes_received,
+                token_events: counts.token_events,
                 busy_ns: counts.busy_ns,
                 busiest_ns: counts.busiest_ns,
                 errors: counts.errors,
@@ -490,6 +534,7 @@ mod tests {
             received_ns: None,
             end_ns: 6_000_000,
             outcome,
+            stream: None,
         }
     }
 

@@ -15,6 +15,7 @@ pub fn console(record: &RunRecord, judgement: &Judgement, width: usize) -> Strin
     let width = width.max(40);
     let mut blocks = vec![header(record, width)];
     blocks.push(phases(record, width));
+    blocks.push(streams(record, width));
     blocks.push(gates(judgement, width));
     blocks.push(reasons(judgement, width));
     blocks.push(doubts(record, width));
@@ -151,6 +152,52 @@ fn lateness(record: &RunRecord) -> Option<String> {
         })
         .collect();
     (!open.is_empty()).then(|| format!("Generator late by p50 / p99: {}", open.join(", ")))
+}
+
+/// What came of streamed answers, and what of all requests was good.
+fn streams(record: &RunRecord, width: usize) -> String {
+    let all = rows::streams(record);
+    let mut blocks = Vec::new();
+    if !all.is_empty() {
+        let head = [
+            "Streams", "Tokens", "Rate", "Per user", "TTFT p50", "p99", "ITL p50", "p99",
+            "TPOT p50", "p99",
+        ];
+        let mut table = table(&head, 1, width);
+        for row in &all {
+            let cells = [
+                &row.phase,
+                &row.tokens,
+                &row.rate,
+                &row.per_user,
+                &row.ttft.p50,
+                &row.ttft.p99,
+                &row.itl.p50,
+                &row.itl.p99,
+                &row.tpot.p50,
+                &row.tpot.p99,
+            ];
+            table.add_row(cells.into_iter().cloned().collect::<Vec<String>>());
+        }
+        let counted: Vec<String> = all
+            .iter()
+            .map(|row| format!("{} {}", row.phase, row.counted))
+            .collect();
+        blocks.push(print(&table));
+        blocks.push(wrap(
+            &format!("Tokens counted: {}", counted.join("; ")),
+            width,
+            "",
+        ));
+    }
+    for row in rows::goodputs(record) {
+        let words = format!(
+            "Goodput of {}: {}, {} of requests met {}",
+            row.phase, row.goodput, row.share, row.slo
+        );
+        blocks.push(wrap(&one_line(&words), width, "  "));
+    }
+    blocks.join("\n")
 }
 
 fn phase_row(phase: &PhaseRow) -> Vec<String> {

@@ -4,7 +4,7 @@
 //! Successful requests of the measured windows only, in microseconds, tagged with their phase; a log
 //! has no place for requests that failed.
 
-use crate::record::{Distribution as _, INTERVAL_NS, Latencies, RunRecord};
+use crate::record::{INTERVAL_NS, Latencies, RunRecord};
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use std::time::{Duration, SystemTime};
@@ -41,12 +41,12 @@ pub fn hlog(record: &RunRecord) -> Vec<u8> {
         for interval in &phase.intervals {
             second.reset();
             second.merge(&interval.measured.response);
-            if second.is_empty() {
+            let Some(histogram) = second.as_histogram().filter(|second| !second.is_empty()) else {
                 continue;
-            }
+            };
             writer
                 .write_histogram(
-                    second.as_histogram(),
+                    histogram,
                     Duration::from_nanos(interval.from_ns),
                     Duration::from_nanos(INTERVAL_NS),
                     Tag::new(&name),
@@ -84,6 +84,7 @@ fn tag(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Distribution as _;
     use crate::record::Latencies;
     use crate::report::sample;
     use base64::Engine as _;

@@ -180,6 +180,83 @@ impl PhaseRow {
     }
 }
 
+/// The streams of one phase in words.
+pub(super) struct StreamRow {
+    pub(super) phase: String,
+    pub(super) streams: String,
+    pub(super) tokens: String,
+    /// How they were counted, and how many an event carried.
+    pub(super) counted: String,
+    pub(super) rate: String,
+    pub(super) per_user: String,
+    pub(super) ttft: LatencyRow,
+    pub(super) itl: LatencyRow,
+    pub(super) tpot: LatencyRow,
+}
+
+/// The streams of every phase that had some, in words.
+pub(super) fn streams(record: &RunRecord) -> Vec<StreamRow> {
+    let with_streams = record
+        .phases
+        .iter()
+        .filter(|phase| !phase.total.streams.is_empty());
+    with_streams
+        .map(|phase| {
+            let streams = &phase.total.streams;
+            let per_second = |rate: Option<f64>| {
+                rate.map_or_else(
+                    || NOTHING.to_owned(),
+                    |rate| format!("{}/s", units::number(rate)),
+                )
+            };
+            let per_event = streams.tokens_per_event().map_or_else(
+                || NOTHING.to_owned(),
+                |per_event| format!("{} an event", units::number(per_event)),
+            );
+            StreamRow {
+                phase: phase.info.name.clone(),
+                streams: units::count(streams.ok),
+                tokens: units::count(streams.tokens),
+                counted: format!("by {}, {per_event}", streams.counted_by()),
+                rate: per_second(phase.tokens_per_second()),
+                per_user: per_second(streams.tokens_per_second_per_user()),
+                ttft: LatencyRow::of(&streams.ttft),
+                itl: LatencyRow::of(&streams.itl),
+                tpot: LatencyRow::of(&streams.tpot),
+            }
+        })
+        .collect()
+}
+
+/// The goodput of one phase in words.
+pub(super) struct GoodputRow {
+    pub(super) phase: String,
+    pub(super) goodput: String,
+    pub(super) share: String,
+    pub(super) slo: String,
+}
+
+/// The goodput of every phase that has objectives, in words.
+pub(super) fn goodputs(record: &RunRecord) -> Vec<GoodputRow> {
+    let phases = record.phases.iter();
+    phases
+        .filter_map(|phase| {
+            let goodput = phase.goodput()?;
+            let ended = phase.total.outcomes.total();
+            Some(GoodputRow {
+                phase: phase.info.name.clone(),
+                goodput: format!("{}/s", units::number(goodput)),
+                share: if ended > 0 {
+                    units::percent(phase.total.good as f64 / ended as f64)
+                } else {
+                    NOTHING.to_owned()
+                },
+                slo: phase.info.slo.join(", "),
+            })
+        })
+        .collect()
+}
+
 /// All phases that began, in words.
 pub(super) fn phases(record: &RunRecord) -> Vec<PhaseRow> {
     record.phases.iter().map(PhaseRow::of).collect()

@@ -13,6 +13,7 @@ mod parse;
 mod phase;
 mod reference;
 mod request;
+mod stream;
 mod target;
 mod telemetry;
 mod template;
@@ -31,7 +32,8 @@ pub use telemetry::{
 pub use template::{Part, Template};
 
 use crate::diag::SourceText;
-use crate::gate::Gate;
+use crate::gate::{Gate, Objective};
+use crate::stream::StreamForm;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -57,6 +59,8 @@ pub struct Scenario {
     pub phases: Vec<Phase>,
     /// Gates on the whole run.
     pub gates: Vec<ScenarioGate>,
+    /// What a request must do to count as good, in phases that do not say otherwise.
+    pub slo: Vec<ScenarioObjective>,
     /// What is sampled beside the load.
     pub telemetry: Telemetry,
     /// The URL of the database that gets its runs. It may hold a password.
@@ -108,6 +112,8 @@ pub struct Request {
     pub weight: u32,
     /// What counts as success.
     pub expect: Expect,
+    /// How the answer is streamed, if it is.
+    pub stream: Option<StreamForm>,
     /// Parts of path and body that must never be shown.
     pub secrets: Vec<String>,
 }
@@ -182,6 +188,19 @@ pub struct Phase {
     pub requests: Option<Vec<usize>>,
     /// Its gates.
     pub gates: Vec<ScenarioGate>,
+    /// What a request must do to count as good; `None` for what the scenario says.
+    pub slo: Option<Vec<ScenarioObjective>>,
+}
+
+/// An objective as it stands in the scenario.
+#[derive(Clone, Debug)]
+pub struct ScenarioObjective {
+    /// As the user wrote it.
+    pub text: String,
+    /// What it means.
+    pub objective: Objective,
+    /// Where it stands.
+    pub span: Range<usize>,
 }
 
 /// When the measured part of a phase ends.

@@ -3,7 +3,7 @@
 use super::decode::{Context, Table};
 use super::expand::Lookup;
 use super::history::read_history;
-use super::phase::{read_gates, read_phases};
+use super::phase::{read_gates, read_objectives, read_phases};
 use super::request::read_request;
 use super::target::{missing_target, read_target};
 use super::telemetry::read_telemetry;
@@ -110,6 +110,7 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
     let database = root
         .table(cx, "history", "[history]")
         .and_then(|table| read_history(cx, table, &mut literal_secrets));
+    let slo = read_objectives(cx, root).unwrap_or_default();
     Scenario {
         database,
         source: cx.source.clone(),
@@ -120,6 +121,7 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
         request_names,
         phases,
         gates,
+        slo,
         telemetry,
     }
 }

@@ -5,7 +5,7 @@ use super::expand::Text;
 use super::load::{PhaseLoad, read_load};
 use super::parse::{is_name, name_error};
 use super::target::positive;
-use super::{Length, Phase, ScenarioGate};
+use super::{Length, Phase, ScenarioGate, ScenarioObjective};
 use crate::diag::{Code, nearest};
 use crate::gate::{self, Named};
 use std::time::Duration;
@@ -86,6 +86,7 @@ fn read_phase(
         span: text.span,
     });
     let gates = read_gates(cx, &mut table);
+    let slo = read_objectives(cx, &mut table);
     table.finish(cx);
     Some(Phase {
         name: name?,
@@ -96,6 +97,7 @@ fn read_phase(
         drain,
         requests,
         gates,
+        slo,
     })
 }
 
@@ -183,6 +185,34 @@ fn find_request(cx: &mut Context<'_>, name: &Text, request_names: &[String]) -> 
         );
     }
     found
+}
+
+/// What a request must do to count as good; `None` where nothing is said of it.
+pub(super) fn read_objectives(
+    cx: &mut Context<'_>,
+    table: &mut Table<'_>,
+) -> Option<Vec<ScenarioObjective>> {
+    let texts = table.texts(cx, "slo")?;
+    let mut objectives = Vec::new();
+    for text in texts {
+        match gate::parse_objective(&text.value) {
+            Ok(objective) => objectives.push(ScenarioObjective {
+                text: text.value,
+                objective,
+                span: text.span,
+            }),
+            Err(error) => {
+                let at = cx.inside(&text.span, &text.value, error.span);
+                cx.error(
+                    Code::InvalidGate,
+                    at,
+                    error.message,
+                    error.hint.unwrap_or_default(),
+                );
+            }
+        }
+    }
+    Some(objectives)
 }
 
 pub(super) fn read_gates(cx: &mut Context<'_>, table: &mut Table<'_>) -> Vec<ScenarioGate> {

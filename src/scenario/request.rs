@@ -3,6 +3,7 @@
 use super::decode::{Context, Located, Table};
 use super::expand::Text;
 use super::json;
+use super::stream::{EndingKeys, read_stream};
 use super::target::read_headers;
 use super::template::{Part, Template};
 use super::{Body, Data, DataOrder, Expect, JsonExpectation, Request};
@@ -38,10 +39,13 @@ pub(super) fn read_request(
     let weight = table
         .integer(cx, "weight", 1..=1_000_000)
         .map_or(1, |weight| u32::try_from(weight.value).unwrap_or(u32::MAX));
-    let expect = match table.table(cx, "expect", "expect") {
-        Some(expect) => read_expect(cx, expect, &mut secrets),
-        None => Expect::default(),
-    };
+    let mut expect = Expect::default();
+    let mut ending = EndingKeys::default();
+    if let Some(mut table) = table.table(cx, "expect", "expect") {
+        ending = EndingKeys::read(cx, &mut table);
+        expect = read_expect(cx, table, &mut secrets);
+    }
+    let stream = read_stream(cx, &mut table, ending);
     table.finish(cx);
     let request = Request {
         name,
@@ -52,6 +56,7 @@ pub(super) fn read_request(
         data,
         weight,
         expect,
+        stream,
         secrets,
     };
     require_data_file(cx, &request);

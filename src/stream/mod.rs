@@ -15,6 +15,6 @@ mod sse;
 pub use lines::TooLong;
 pub use ndjson::NdjsonParser;
 pub use pointer::Pointer;
-pub use reader::{Ending, Format, Reader, Trouble};
+pub use reader::{Ending, Format, Reader, StreamForm, Trouble};
 pub use shape::Shape;
 pub use sse::{SseEvent, SseParser};

@@ -23,6 +23,19 @@ pub struct Ending {
     pub done: bool,
 }
 
+/// How an answer is streamed, and what makes it complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamForm {
+    /// How its events are told apart.
+    pub format: Format,
+    /// What they mean.
+    pub shape: Shape,
+    /// What must have come.
+    pub ending: Ending,
+    /// The reasons of its end that are right; empty for any.
+    pub reasons: Vec<String>,
+}
+
 /// What is wrong with a stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
@@ -38,6 +51,14 @@ pub enum Trouble {
     /// The answer ended before what should have come.
     #[error("the stream ended without {0}")]
     CutOff(&'static str),
+    /// The reason of its end is not one of those that are right.
+    #[error("the answer ended because of `{found}`, expected {expected}")]
+    WrongReason {
+        /// The reason.
+        found: String,
+        /// Those that are right, in words.
+        expected: String,
+    },
 }
 
 /// Reads one stream after the other; its memory is kept between them.
@@ -68,15 +89,15 @@ impl Reader {
     }
 
     /// Reads the next piece of a stream, and returns how many events with tokens it completed.
-    pub fn feed(&mut self, format: Format, shape: &Shape, bytes: &[u8]) -> u64 {
+    pub fn feed(&mut self, form: &StreamForm, bytes: &[u8]) -> u64 {
         let Self {
             sse,
             ndjson,
             found,
             state,
         } = self;
-        let before = state.events;
-        let read = match format {
+        let (before, shape) = (state.events, &form.shape);
+        let read = match form.format {
             Format::Sse => sse.feed(bytes, |event| state.event(shape, found, event.data)),
             Format::Ndjson => ndjson.feed(bytes, |line| state.event(shape, found, line)),
         };
@@ -87,7 +108,7 @@ impl Reader {
     }
 
     /// The answer is over: what its last line, where no break ended it, adds.
-    pub fn finish(&mut self, format: Format, shape: &Shape) -> u64 {
+    pub fn finish(&mut self, form: &StreamForm) -> u64 {
         let Self {
             ndjson,
             found,
@@ -95,8 +116,8 @@ impl Reader {
             ..
         } = self;
         let before = state.events;
-        if format == Format::Ndjson {
-            ndjson.finish(|line| state.event(shape, found, line));
+        if form.format == Format::Ndjson {
+            ndjson.finish(|line| state.event(&form.shape, found, line));
         }
         state.events - before
     }
@@ -105,15 +126,24 @@ impl Reader {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn judge(&self, ending: Ending) -> Result<(), Trouble> {
+    pub fn judge(&self, form: &StreamForm) -> Result<(), Trouble> {
         if let Some(trouble) = &self.state.trouble {
             return Err(trouble.clone());
         }
-        if ending.finish && self.state.finish.is_none() {
+        if form.ending.finish && self.state.finish.is_none() {
             return Err(Trouble::CutOff("a reason of its end"));
         }
-        if ending.done && !self.state.done {
+        if form.ending.done && !self.state.done {
             return Err(Trouble::CutOff("the mark of its end"));
+        }
+        if let Some(reason) = &self.state.finish
+            && !form.reasons.is_empty()
+            && !form.reasons.contains(reason)
+        {
+            return Err(Trouble::WrongReason {
+                found: reason.clone(),
+                expected: form.reasons.join(" or "),
+            });
         }
         Ok(())
     }
@@ -126,11 +156,6 @@ impl Reader {
     /// The tokens of the answer, as the server counted them.
     pub fn tokens(&self) -> Option<u64> {
         self.state.tokens
-    }
-
-    /// Why the answer is over, as the server said.
-    pub fn finish_reason(&self) -> Option<&str> {
-        self.state.finish.as_deref()
     }
 }
 
@@ -162,17 +187,25 @@ impl State {
 mod tests {
     use super::*;
 
-    const BOTH: Ending = Ending {
-        finish: true,
-        done: true,
-    };
+    fn chat() -> StreamForm {
+        StreamForm {
+            format: Format::Sse,
+            shape: Shape::openai_chat(),
+            ending: Ending {
+                finish: true,
+                done: true,
+            },
+            reasons: Vec::new(),
+        }
+    }
+
     const TOKEN: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
     const STOP: &str = "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
 
     fn read(text: &str) -> Reader {
         let mut reader = Reader::default();
-        reader.feed(Format::Sse, &Shape::openai_chat(), text.as_bytes());
-        reader.finish(Format::Sse, &Shape::openai_chat());
+        reader.feed(&chat(), text.as_bytes());
+        reader.finish(&chat());
         reader
     }
 
@@ -182,14 +215,22 @@ mod tests {
         let reader = read(&format!(
             "{TOKEN}{TOKEN}{STOP}{usage}data: [DONE]\n\n{TOKEN}"
         ));
-        assert_eq!(reader.judge(BOTH), Ok(()));
+        assert_eq!(reader.judge(&chat()), Ok(()));
         assert_eq!((reader.events(), reader.tokens()), (2, Some(3)));
-        assert_eq!(reader.finish_reason(), Some("stop"));
+        let cut_short = StreamForm {
+            reasons: vec!["length".to_owned()],
+            ..chat()
+        };
+        let trouble = reader.judge(&cut_short).unwrap_err();
+        assert_eq!(
+            trouble.to_string(),
+            "the answer ended because of `stop`, expected length"
+        );
     }
 
     #[test]
     fn each_trouble_is_told_apart() {
-        let of = |text: &str| read(text).judge(BOTH).unwrap_err();
+        let of = |text: &str| read(text).judge(&chat()).unwrap_err();
         assert_eq!(of(TOKEN), Trouble::CutOff("a reason of its end"));
         assert_eq!(
             of(&format!("{TOKEN}{STOP}")),
@@ -216,13 +257,9 @@ mod tests {
     fn a_reader_is_used_again() {
         let mut reader = read(&format!("{TOKEN}{STOP}data: [DONE]\n\ndata: half"));
         reader.reset();
+        assert_eq!(reader.feed(&chat(), TOKEN.as_bytes()), 1);
         assert_eq!(
-            reader.feed(Format::Sse, &Shape::openai_chat(), TOKEN.as_bytes()),
-            1
-        );
-        assert_eq!(reader.finish_reason(), None);
-        assert_eq!(
-            reader.judge(BOTH),
+            reader.judge(&chat()),
             Err(Trouble::CutOff("a reason of its end"))
         );
     }

@@ -219,7 +219,9 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     let mut result = match gate.gate.metric {
         Metric::Latency { kind, percentile } => requests::latency(gate, &phases, kind, percentile),
         Metric::ErrorRate => requests::error_rate(gate, &phases),
-        Metric::Throughput => requests::throughput(gate, &phases),
+        Metric::Throughput | Metric::Goodput | Metric::TokensPerSecond => {
+            requests::rate(gate, &phases)
+        }
         Metric::Telemetry(metric) => telemetry::judge(record, gate, &phases, metric),
         Metric::Scaling(metric) => scaling::judge(record, gate, &phases, metric),
     };

@@ -1,8 +1,8 @@
 //! Gates on requests: latency percentiles, error rate, throughput.
 
 use super::{GateResult, ScopedGate, ShareEvidence, Verdict, decide, shown};
-use crate::gate::{LatencyKind, Percentile};
-use crate::record::{Distribution, INTERVAL_NS, Latencies, Over, PhaseRecord, RequestTally};
+use crate::gate::{LatencyKind, Metric, Percentile};
+use crate::record::{Distribution, Latencies, Over, PhaseInterval, PhaseRecord, RequestTally};
 use crate::stats::{
     self, ALPHA, Second, Share, largest_passing_count, lower_bound, smallest_failing_count,
     upper_bound,
@@ -74,21 +74,37 @@ pub(super) fn error_rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResu
     result
 }
 
-/// Successful requests per second, by batch means over the seconds of the measured window.
-pub(super) fn throughput(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
-    let per_second: Vec<f64> = phases
-        .iter()
-        .flat_map(|phase| {
-            phase.intervals.iter().filter(|interval| {
-                interval.from_ns >= phase.measured_from_ns
-                    && interval.from_ns + INTERVAL_NS <= phase.measured_to_ns
-            })
-        })
-        .map(|interval| interval.measured.response.count() as f64)
-        .collect();
+/// Throughput, goodput or tokens per second, by batch means over the whole seconds of the measured
+/// window.
+pub(super) fn rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
     let total = totals(phases);
     let window: u64 = phases.iter().map(|phase| phase.measured_ns()).sum();
-    let observed = crate::record::per_second(total.response.count(), window);
+    let in_window = |count: u64| crate::record::per_second(count, window);
+    let (of_second, samples): (fn(&PhaseInterval) -> u64, u64) = match gate.gate.metric {
+        Metric::Goodput => (|second| second.measured.good, total.good),
+        Metric::TokensPerSecond => (|second| second.counts.token_events, total.streams.tokens),
+        _ => (
+            |second| second.measured.response.count(),
+            total.response.count(),
+        ),
+    };
+    // Tokens come in events, which are counted as they come; how many an event carries is known on
+    // average.
+    let factor = match gate.gate.metric {
+        Metric::TokensPerSecond => total.streams.tokens_per_event().unwrap_or(1.0),
+        _ => 1.0,
+    };
+    let per_second: Vec<f64> = phases
+        .iter()
+        .flat_map(|phase| phase.whole_seconds())
+        .map(|second| of_second(second) as f64 * factor)
+        .collect();
+    let observed = match gate.gate.metric {
+        Metric::TokensPerSecond => {
+            per_second.iter().sum::<f64>() / (per_second.len().max(1) as f64)
+        }
+        _ => in_window(samples),
+    };
     let interval = stats::batch_means(&per_second, ALPHA);
     let (verdict, reason) = match &interval {
         None => (
@@ -120,7 +136,7 @@ pub(super) fn throughput(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResu
         observed: Some(observed),
         lower: interval.as_ref().map(|interval| interval.lower),
         upper: interval.as_ref().map(|interval| interval.upper),
-        samples: total.response.count(),
+        samples,
         reason,
         share: None,
     }
@@ -158,8 +174,8 @@ fn share_evidence(
         let of_phase = |phase: &&PhaseRecord| {
             let measured = phase.intervals.iter().map(|interval| &interval.measured);
             measured
-                .filter(|tally| tally.outcomes.total() > 0)
                 .map(|tally| objection.count(tally).second())
+                .filter(|second| second.requests > 0)
                 .collect()
         };
         phases.iter().map(of_phase).collect()

@@ -87,6 +87,7 @@ duration = "2s"
             }
             let exchange = slot
                 .exchange(Call {
+                    token_events: &Cell::new(0),
                     request: 0,
                     // As many digits for each of them.
                     number: 10_000 + number,

@@ -56,6 +56,7 @@ duration = "2s"
         let mut slot = HttpTarget::new(&plan, &url, connect).unwrap().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         let call = Call {
+            token_events: &std::cell::Cell::new(0),
             request: 0,
             number: 0,
             random: &mut random,
@@ -95,6 +96,7 @@ fn the_wait_of_an_answer_for_a_busy_generator_is_not_service_time() {
     let ns = |at: Instant| u64::try_from((at - sent).as_nanos()).unwrap();
     let mut tally = RequestTally::default();
     tally.finish(&Sample {
+        stream: None,
         request: 0,
         intended_ns: 0,
         sent_ns: Some(0),

@@ -29,6 +29,7 @@ mod late_generator;
 mod layers;
 mod open_loop;
 mod scenarios;
+mod streams;
 #[cfg(target_os = "linux")]
 mod suite;
 mod support;

@@ -27,6 +27,34 @@ pub(super) const GLOSSARY: &[(&str, &str)] = &[
     ),
     ("TTFB", "Time to first byte, from the intended start."),
     (
+        "TTFT",
+        "Time to first token, from the intended start: to the first event of a streamed answer that \
+         carries a part of it that is not empty. An event that only names the role is none. \
+         `ttft_service` is the same from the actual send.",
+    ),
+    (
+        "ITL",
+        "Inter-token latency: the time from one event with tokens to the next, every gap of every \
+         successful stream. Events that came in one piece have no time between them. Where an event \
+         carries several tokens, this is the time between events; the table of streams says how many.",
+    ),
+    (
+        "TPOT",
+        "Time per output token of one stream: from its first to its last token, divided by the tokens \
+         after the first. Tokens per second of a user are its inverse.",
+    ),
+    (
+        "Tokens",
+        "Output tokens as the server counts them (usage), where it does; else each event with tokens \
+         counts as one. Tokens per second are events as they came within the measured window, of all \
+         streams, times the tokens that one carried on average.",
+    ),
+    (
+        "Goodput",
+        "Requests per second that succeeded and met every objective (`slo`) of the phase. Those that \
+         failed or timed out met none.",
+    ),
+    (
         "p99",
         "The value below which 99 % of requests lie. In gates, requests that failed or timed out count \
          as slower than any limit. In tables and charts, percentiles are over successful requests.",

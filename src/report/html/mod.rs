@@ -58,6 +58,8 @@ struct Page<'a> {
     has_unended: bool,
     phases_not_begun: String,
     requests: Vec<RequestRow>,
+    streams: Vec<super::rows::StreamRow>,
+    goodputs: Vec<super::rows::GoodputRow>,
     time_charts: Vec<String>,
     families: Vec<FamilyEntry>,
     sources: Vec<SourceRow>,
@@ -127,6 +129,8 @@ impl<'a> Page<'a> {
             phases,
             phases_not_begun: words::phases_not_begun(record).join(", "),
             requests: requests(record),
+            streams: super::rows::streams(record),
+            goodputs: super::rows::goodputs(record),
             time_charts: time_charts(record, judgement, &frame, &timeline),
             families: lanes::families(record, judgement, &frame, &timeline)
                 .into_iter()

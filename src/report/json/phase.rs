@@ -3,6 +3,7 @@
 //! Every phase of the plan is there; those that never began have no numbers.
 
 use super::load::LoadJson;
+use super::streams::{GoodputJson, StreamsJson};
 use super::{number, seconds};
 use crate::record::{
     Connections, Distribution as _, ErrorTally, Latencies, Outcome, PhaseInfo, PhaseRecord,
@@ -26,6 +27,8 @@ pub(super) struct PhaseJson<'a> {
     response: Option<LatencyJson>,
     service: Option<LatencyJson>,
     ttfb: Option<LatencyJson>,
+    goodput: Option<GoodputJson<'a>>,
+    streams: Option<StreamsJson>,
     by_request: Vec<ByRequest<'a>>,
     connections: Option<ConnectionsJson>,
     send_lag: Option<LatencyJson>,
@@ -62,6 +65,8 @@ impl<'a> PhaseJson<'a> {
             response: None,
             service: None,
             ttfb: None,
+            goodput: None,
+            streams: None,
             by_request: Vec::new(),
             connections: None,
             send_lag: None,
@@ -87,6 +92,8 @@ impl<'a> PhaseJson<'a> {
             response: Some(LatencyJson::of(&total.response)),
             service: Some(LatencyJson::of(&total.service)),
             ttfb: Some(LatencyJson::of(&total.ttfb)),
+            goodput: GoodputJson::of(phase),
+            streams: StreamsJson::of_phase(phase),
             by_request: ByRequest::all(record, phase),
             connections: Some(ConnectionsJson::of(&phase.connections)),
             send_lag: Some(LatencyJson::of(&phase.send_lag)),
@@ -168,6 +175,8 @@ struct ByRequest<'a> {
     response: LatencyJson,
     service: LatencyJson,
     ttfb: LatencyJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    streams: Option<StreamsJson>,
 }
 
 impl<'a> ByRequest<'a> {
@@ -186,6 +195,7 @@ impl<'a> ByRequest<'a> {
                 response: LatencyJson::of(&tally.response),
                 service: LatencyJson::of(&tally.service),
                 ttfb: LatencyJson::of(&tally.ttfb),
+                streams: StreamsJson::of(&tally.streams),
             })
             .collect()
     }

@@ -280,6 +280,7 @@ fn header(phases: &[(Phase, &[&str])], gates: &[&str]) -> Header {
                 count: None,
                 drain_ns: 10 * S,
                 gates: owned(gates),
+                slo: Vec::new(),
             })
             .collect(),
         gates: owned(gates),

@@ -183,6 +183,7 @@ impl Story {
             received_ns: None,
             end_ns,
             outcome: Outcome::Ok,
+            stream: None,
         }
     }
 

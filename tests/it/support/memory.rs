@@ -27,6 +27,22 @@ pub(crate) enum Reply {
     Cut { after: Duration },
     /// Sends these bytes.
     Raw { after: Duration, bytes: Vec<u8> },
+    /// Answers with a body in chunks, each so long after the one before, and ends it or not.
+    Chunks {
+        chunks: Vec<(Duration, Vec<u8>)>,
+        complete: bool,
+    },
+}
+
+/// A stream of server-sent events, each so long after the one before.
+pub(crate) fn events<'a>(events: impl IntoIterator<Item = (u64, &'a str)>) -> Reply {
+    Reply::Chunks {
+        chunks: events
+            .into_iter()
+            .map(|(after, data)| (ms(after), format!("data: {data}\n\n").into_bytes()))
+            .collect(),
+        complete: true,
+    }
 }
 
 /// `200 ok` after a time.
@@ -191,9 +207,28 @@ async fn respond(stream: &mut DuplexStream, reply: Reply) -> bool {
             false,
         ),
         Reply::Raw { after, bytes } => (after, bytes, false),
+        Reply::Chunks { chunks, complete } => return stream_out(stream, chunks, complete).await,
     };
     tokio::time::sleep(after).await;
     stream.write_all(&bytes).await.is_ok() && goes_on
+}
+
+async fn stream_out(
+    stream: &mut DuplexStream,
+    chunks: Vec<(Duration, Vec<u8>)>,
+    complete: bool,
+) -> bool {
+    let head =
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let mut sent = stream.write_all(head).await.is_ok();
+    for (after, chunk) in chunks {
+        tokio::time::sleep(after).await;
+        let mut bytes = format!("{:x}\r\n", chunk.len()).into_bytes();
+        bytes.extend_from_slice(&chunk);
+        bytes.extend_from_slice(b"\r\n");
+        sent = sent && stream.write_all(&bytes).await.is_ok();
+    }
+    sent && complete && stream.write_all(b"0\r\n\r\n").await.is_ok()
 }
 
 fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {

@@ -60,6 +60,7 @@ impl Second {
                 received_ns: None,
                 end_ns: nanoseconds(ms / 1e3),
                 outcome,
+                stream: None,
             });
         }
         for _ in &self.ok_ms {
@@ -125,6 +126,7 @@ impl Story {
             count: None,
             drain_ns: SECOND,
             gates: gates.iter().map(|&gate| gate.to_owned()).collect(),
+            slo: Vec::new(),
         });
         let started = self.now_ns;
         self.entries.push(Entry::PhaseStarted {
