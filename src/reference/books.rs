@@ -28,6 +28,8 @@ pub(super) struct Ledger {
     pub(super) leaked_bytes: u64,
     pub(super) tokens: u64,
     pub(super) scaled: Vec<Scaled>,
+    pub(super) first_token: Latencies,
+    pub(super) token_gap: Latencies,
 }
 
 impl Ledger {
@@ -116,6 +118,19 @@ impl Books {
         });
     }
 
+    /// A token of a stream is handed to the HTTP stack: the first one so long after its request came
+    /// in, another one so long after the one before.
+    pub(super) fn streamed_token(&self, is_first: bool, after: Duration) {
+        let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        let mut ledger = self.lock();
+        ledger.tokens += 1;
+        if is_first {
+            ledger.first_token.record(nanoseconds);
+        } else {
+            ledger.token_gap.record(nanoseconds);
+        }
+    }
+
     /// Tokens were generated.
     pub(super) fn tokens(&self, count: u64) {
         self.lock().tokens += count;
@@ -161,6 +176,10 @@ pub struct Truth {
     /// How the number of workers changed; empty where it cannot change.
     #[serde(default)]
     pub scaled: Vec<Scaled>,
+    /// The server's own time from each streamed chat's request to its first token.
+    pub first_token: ServerTime,
+    /// The server's own time from each token of a stream to the next one.
+    pub token_gap: ServerTime,
     /// The server's own time for each of `inference_answers`.
     pub server_time: ServerTime,
 }
@@ -200,7 +219,8 @@ pub struct StallWindow {
     pub held: u64,
 }
 
-/// Times from the beginning of a request's handler to its answer being handed to the HTTP stack.
+/// The server's own times, from the beginning of a request's handler to something being handed to the
+/// HTTP stack, or from one such moment to the next.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ServerTime {
     /// The median in milliseconds; all of these are `None` without any answer.
@@ -257,6 +277,8 @@ impl Truth {
             batch_sizes: ledger.batch_sizes,
             tokens: ledger.tokens,
             scaled: ledger.scaled,
+            first_token: ledger.first_token.into(),
+            token_gap: ledger.token_gap.into(),
             server_time: ledger.server_time.into(),
         }
     }

@@ -92,6 +92,53 @@ fn what_is_measured_is_what_the_server_did() {
 }
 
 #[test]
+fn tokens_are_measured_when_the_server_sends_them() {
+    let text = include_str!("../../scenarios/chat.toml")
+        .replace("warmup = \"2s\"\nduration = \"10s\"", "count = 120")
+        .replace("concurrency = 20", "concurrency = 8");
+    let bench = Bench::with(&text);
+    let said = bench.run(&["run", "scenario.toml"]);
+    let run = bench.run_json();
+    let truth: Value = serde_json::from_str(&bench.read("reference-truth.json")).unwrap();
+    let (phase, streams) = (&run["phases"][0], &run["phases"][0]["streams"]);
+    assert_eq!(
+        phase["requests"]["ok"], 120,
+        "{}\n{}",
+        said.stdout, said.stderr
+    );
+    assert_eq!(streams["tokens_counted_by"], "usage");
+    // The preflight asked for one answer more, of 32 tokens at most.
+    let (measured, sent) = (
+        streams["tokens"].as_u64().unwrap(),
+        truth["tokens"].as_u64().unwrap(),
+    );
+    assert_eq!(measured, streams["token_events"].as_u64().unwrap());
+    assert!(
+        (1..=32).contains(&(sent - measured)),
+        "{sent} sent, {measured} counted"
+    );
+    // No client sees a token before the server has sent it; and tokens are 5 ms apart at the server,
+    // whatever happens to them on their way.
+    let ms = |value: &Value, name: &str| value[name].as_f64().unwrap();
+    for name in ["p50_ms", "p90_ms", "p99_ms"] {
+        let (seen, true_ms) = (ms(&streams["ttft"], name), ms(&truth["first_token"], name));
+        assert!(seen >= true_ms * 0.99, "{name}: {seen}, true {true_ms}");
+    }
+    let (seen, true_ms) = (
+        ms(&streams["tpot"], "p50_ms"),
+        ms(&truth["token_gap"], "p50_ms"),
+    );
+    assert!((seen / true_ms - 1.0).abs() < 0.2, "{seen}, true {true_ms}");
+    assert_eq!(phase["goodput"]["slo"].as_array().unwrap().len(), 3);
+    assert!(
+        said.stdout.contains("Tokens counted: users-20 by usage"),
+        "{}",
+        said.stdout
+    );
+    assert!(bench.read("report.html").contains("Table of streams"));
+}
+
+#[test]
 fn injected_errors_are_counted_one_by_one() {
     let phase = format!("concurrency = 10\ncount = 1500\n{GATES}");
     let journey = travel("error_rate = \"20%\"\nseed = 5", &phase);

@@ -88,6 +88,7 @@ fn every_shipped_scenario_compiles_as_it_is() {
         names,
         [
             "autoscale.toml",
+            "chat.toml",
             "prod.toml",
             "quickstart.toml",
             "soak.toml"
@@ -345,6 +346,11 @@ fn every_fault_is_shown_at_once_where_it_stands() {
 
     28 errors in `many-faults.toml`
     "#);
+}
+
+#[test]
+fn faults_of_streams_are_shown_where_they_stand() {
+    insta::assert_snapshot!(faults_of("streams.toml"), @"");
 }
 
 #[test]

@@ -115,6 +115,7 @@ pub(super) async fn complete(
     State(service): State<Arc<Service>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let began = Instant::now();
     let fate = service.misbehaviour.fate();
     let body = body::read(request.into_body()).await?;
     let chat: Chat<'_> = body::parse(&body)?;
@@ -126,7 +127,7 @@ pub(super) async fn complete(
         let with_usage = chat
             .stream_options
             .is_some_and(|options| options.include_usage);
-        let stream = completion.stream(service, with_usage);
+        let stream = completion.stream(service, began, with_usage);
         Ok(Sse::new(stream).into_response())
     } else {
         Ok(completion.whole(&service).await)
@@ -212,11 +213,13 @@ impl Completion {
     fn stream(
         self,
         service: Arc<Service>,
+        began: Instant,
         with_usage: bool,
     ) -> impl Stream<Item = Result<Event, Infallible>> {
         let streaming = Streaming {
             next: Next::Role,
             due: Instant::now(),
+            last: began,
             with_usage,
             _in_flight: service.books.begin(),
             service,
@@ -261,6 +264,8 @@ struct Streaming {
     /// When the next token is due. Counted from the beginning, so that one that is late does not
     /// delay those after it.
     due: Instant,
+    /// When the token before this one was handed over; before the first, when the request came in.
+    last: Instant,
     _in_flight: InFlight,
 }
 
@@ -297,7 +302,9 @@ impl Streaming {
                     content: Some(&completion.tokens[index]),
                     ..Delta::default()
                 };
-                self.service.books.tokens(1);
+                let now = Instant::now();
+                let after = now - std::mem::replace(&mut self.last, now);
+                self.service.books.streamed_token(index == 0, after);
                 let last = index + 1 == completion.tokens.len();
                 let next = if last {
                     Next::Finish

@@ -2,6 +2,7 @@
 
 use super::super::{MODEL, TOKEN_INTERVAL};
 use super::*;
+use crate::record::Distribution;
 
 const CHAT: &str = "/v1/chat/completions";
 
@@ -121,7 +122,11 @@ async fn a_stream_ends_at_the_largest_number_of_tokens_and_tells_the_usage() {
         events[5]["usage"],
         json!({ "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 })
     );
-    assert_eq!(service.truth().tokens, 3);
+    let truth = service.truth();
+    assert_eq!(truth.tokens, 3);
+    assert_eq!(truth.first_token.max_ms, Some(5.003));
+    assert_eq!(truth.token_gap.p50_ms, Some(5.003));
+    assert_eq!(Distribution::count(&truth.token_gap.latencies), 2);
 }
 
 #[tokio::test(start_paused = true)]
