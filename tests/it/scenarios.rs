@@ -142,7 +142,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     2 | colour = "red"
       | ^^^^^^
       |
-      = help: known keys: gates, history, name, phase, request, target, telemetry
+      = help: known keys: gates, history, name, phase, request, slo, target, telemetry
 
     error[invalid-value]: a URL begins with `http://` or `https://`
      --> many-faults.toml:5:7
@@ -350,7 +350,121 @@ fn every_fault_is_shown_at_once_where_it_stands() {
 
 #[test]
 fn faults_of_streams_are_shown_where_they_stand() {
-    insta::assert_snapshot!(faults_of("streams.toml"), @"");
+    insta::assert_snapshot!(faults_of("streams.toml"), @r#"
+    error[invalid-gate]: `ttft.p99` is not a latency of one request
+     --> streams.toml:2:9
+      |
+    2 | slo = ["ttft.p99 < 250ms", "response < soon", "itl < 10ms"]
+      |         ^^^^^^^^^
+      |
+      = help: an objective is met by each request or not: write `ttft < …`, and gate `goodput`
+
+    error[invalid-gate]: `soon` does not begin with a number
+     --> streams.toml:2:39
+      |
+    2 | slo = ["ttft.p99 < 250ms", "response < soon", "itl < 10ms"]
+      |                                       ^^^^^
+      |
+      = help: write for example `ttft < 250ms`
+
+    error[invalid-value]: `ssse` is not a format of streams
+     --> streams.toml:9:10
+      |
+    9 | stream = "ssse"
+      |          ^^^^^^
+      |
+      = help: did you mean "sse"?
+
+    error[invalid-value]: `openai-cat` is not a shape of streams
+      --> streams.toml:14:9
+       |
+    14 | shape = "openai-cat"
+       |         ^^^^^^^^^^^^
+       |
+       = help: did you mean "openai-chat"?
+
+    error[invalid-value]: `message.content` is not a JSON pointer
+      --> streams.toml:19:18
+       |
+    19 | shape = { text = "message.content", finsh = "/done" }
+       |                  ^^^^^^^^^^^^^^^^^
+       |
+       = help: a pointer begins with `/`: "/message/content"
+
+    error[unknown-key]: unknown key `finsh` in shape
+      --> streams.toml:19:37
+       |
+    19 | shape = { text = "message.content", finsh = "/done" }
+       |                                     ^^^^^
+       |
+       = help: did you mean `finish`?
+
+    error[conflict]: the shape of the stream knows no `finish`
+      --> streams.toml:20:25
+       |
+    20 | expect = { ends_with = ["finish", "stop"], finish = "stop" }
+       |                         ^^^^^^^^
+       |
+       = help: add finish = … to the shape
+
+    error[invalid-value]: a stream does not end with `stop`
+      --> streams.toml:20:35
+       |
+    20 | expect = { ends_with = ["finish", "stop"], finish = "stop" }
+       |                                   ^^^^^^
+       |
+       = help: known are "finish", the reason of the end, and "done", its mark; [] accepts any answer that is complete as HTTP
+
+    error[conflict]: no event of this shape says why the answer is over
+      --> streams.toml:20:44
+       |
+    20 | expect = { ends_with = ["finish", "stop"], finish = "stop" }
+       |                                            ^^^^^^
+       |
+       = help: add finish = "/pointer" to the shape
+
+    error[missing-key]: this speaks of a stream, and the request has none
+      --> streams.toml:24:1
+       |
+    24 | shape = "openai-chat"
+       | ^^^^^
+       |
+       = help: add stream = "sse" or stream = "ndjson" to the request
+
+    error[missing-key]: this speaks of a stream, and the request has none
+      --> streams.toml:28:12
+       |
+    28 | expect = { finish = "stop" }
+       |            ^^^^^^
+       |
+       = help: add stream = "sse" or stream = "ndjson" to the request
+
+    error[impossible-promise]: `ttft.p99 < 1s` cannot be judged: no request of the phase is answered by a stream
+      --> streams.toml:36:10
+       |
+    36 | gates = ["ttft.p99 < 1s", "tokens_per_second > 5", "goodput > 5/s"]
+       |          ^^^^^^^^^^^^^^^
+       |
+       = help: say so in the request: stream = "sse" and shape = "openai-chat"
+
+    error[impossible-promise]: `tokens_per_second > 5` cannot be judged: no request of the phase is answered by a stream
+      --> streams.toml:36:27
+       |
+    36 | gates = ["ttft.p99 < 1s", "tokens_per_second > 5", "goodput > 5/s"]
+       |                           ^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: say so in the request: stream = "sse" and shape = "openai-chat"
+
+    error[impossible-promise]: `goodput > 5/s` cannot be judged: there are no objectives
+      --> streams.toml:36:52
+       |
+    36 | gates = ["ttft.p99 < 1s", "tokens_per_second > 5", "goodput > 5/s"]
+       |                                                    ^^^^^^^^^^^^^^^
+       |
+       = help: say what a good request is: slo = ["ttft < 250ms", "response < 2s"]
+
+    14 errors in `streams.toml`
+    "#);
 }
 
 #[test]
