@@ -2,7 +2,7 @@
 //!
 //! It covers what changes a measurement although the service is the same: the load, the target, the
 //! hardware, the machine that generated the load. It leaves out what a comparison is about: commits,
-//! gates, dates. `docs/history.md` lists the facts.
+//! gates, objectives, dates. `docs/history.md` lists the facts.
 
 use crate::record::{Environment, Header};
 use serde_json::Value;
@@ -37,7 +37,7 @@ pub fn comparable(header: &Header) -> Comparable {
         add("request", canonical(request, &[]));
     }
     for phase in &header.phases {
-        add("phase", canonical(phase, &["gates"]));
+        add("phase", canonical(phase, &["gates", "slo"]));
     }
     hardware(&header.environment, &mut add);
     let mut hash = Sha256::new();
@@ -174,11 +174,12 @@ mod tests {
     fn what_a_comparison_is_about_keeps_the_key() {
         let key = comparable(&header()).key;
         assert_eq!(key.len(), 16);
-        let changes: [fn(&mut Header); 8] = [
+        let changes: [fn(&mut Header); 9] = [
             |h| h.id = "b".to_owned(),
             |h| h.started_at = "2027-01-01T00:00:00Z".to_owned(),
             |h| h.environment.git_commit = Some("abc".to_owned()),
             |h| h.phases[0].gates.clear(),
+            |h| h.phases[0].slo.push("response < 1s".to_owned()),
             |h| h.target.url = "http://127.0.0.1:9/api".to_owned(),
             |h| h.environment.gpu_driver = Some("570.99".to_owned()),
             |h| h.environment.bench_version = "0.3.9".to_owned(),
