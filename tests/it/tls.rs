@@ -158,6 +158,7 @@ fn ask(address: SocketAddr, tls: &str, files: &[(&str, &str)]) -> Exchange {
         let mut slot = HttpTarget::new(&plan, &url, connect).unwrap().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         slot.exchange(Call {
+            token_events: &std::cell::Cell::new(0),
             request: 0,
             number: 0,
             random: &mut random,
