@@ -106,7 +106,7 @@
       chart.line.textContent = chart === from ? axis.words(x, chart.origin) : "";
       chart.line.classList.toggle("left", part > 0.85);
       const index = nearest(chart.data.x, x);
-      const near = chart.along === "share" || Math.abs(chart.data.x[index] - x) <= Math.max(chart.reach, 1);
+      const near = chart.along !== "time" || Math.abs(chart.data.x[index] - x) <= Math.max(chart.reach, 1);
       chart.outputs.forEach((output, series) => {
         const value = near ? chart.data.y[series][index] : null;
         output.textContent = value === null ? "–" : chart.show(value);

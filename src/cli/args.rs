@@ -3,7 +3,9 @@
 use super::database::{DatabaseArgs, DbArgs, PushArgs};
 use super::gpu::GpuArgs;
 use super::history::{BaselineArgs, HistoryArgs, PruneArgs, RegressionArgs, ShowArgs};
-use crate::commands::{self, CommandError, Format, Loaded, RunOptions, ServeOptions};
+use crate::commands::{
+    self, CapacityOptions, CommandError, Format, Loaded, RunOptions, ServeOptions,
+};
 use crate::scenario::{Delay, ReferenceOptions, Scaling, Stall};
 use crate::units;
 use anstream::ColorChoice;
@@ -43,6 +45,8 @@ Exit codes:
 pub(super) enum Command {
     /// Run a scenario and judge it by its gates.
     Run(RunArgs),
+    /// Search for the highest load that still passes the gates of a phase.
+    Capacity(CapacityArgs),
     /// Read a scenario and print its plan, without sending anything.
     Check(CheckArgs),
     /// Build the reports of a run again from its journal, also of one that was cut off.
@@ -162,6 +166,69 @@ impl From<&RunArgs> for RunOptions {
             format: args.format.into(),
             github: args.github,
         }
+    }
+}
+
+/// Arguments of `bench capacity`.
+#[derive(Debug, Args)]
+pub(super) struct CapacityArgs {
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    /// The phase whose rate or concurrency is varied [default: the first].
+    #[arg(long, value_name = "NAME")]
+    phase: Option<String>,
+    /// The first level that is tried [default: that of the phase].
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    from: Option<f64>,
+    /// The highest level that is tried [default: 64 times the first].
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    to: Option<f64>,
+    /// How close the level that passes and the one that does not must come.
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = resolution)]
+    resolution: f64,
+    /// How long each level is measured, after the phase's own warm-up.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = long_enough)]
+    probe: Duration,
+    /// How long the level that was found must hold.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = long_enough)]
+    hold: Duration,
+}
+
+impl From<&CapacityArgs> for CapacityOptions {
+    fn from(args: &CapacityArgs) -> Self {
+        Self {
+            run: (&args.run).into(),
+            phase: args.phase.clone(),
+            from: args.from,
+            to: args.to,
+            resolution: args.resolution,
+            probe: args.probe,
+            hold: args.hold,
+        }
+    }
+}
+
+fn level(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(level) if level.is_finite() && level > 0.0 => Ok(level),
+        _ => Err("a level is a number above 0".to_owned()),
+    }
+}
+
+fn resolution(text: &str) -> Result<f64, String> {
+    match units::parse_ratio(text) {
+        Ok(share) if (0.005..=1.0).contains(&share) => Ok(share),
+        Ok(_) => Err("a resolution lies between 0.5% and 100%".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Less than two seconds do not show how requests hang together, and cannot be judged.
+fn long_enough(text: &str) -> Result<Duration, String> {
+    match units::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_secs(2) => Ok(duration),
+        Ok(_) => Err("a level must be measured for 2s at least".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

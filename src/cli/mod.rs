@@ -49,6 +49,11 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             options.database = args.database.address()?;
             commands::run(&loaded.plan, &options, output)
         }
+        Command::Capacity(args) => {
+            let loaded = args.run.scenario.load()?;
+            warn(&loaded, output);
+            commands::capacity(&loaded.plan, &(&args).into(), output)
+        }
         Command::Check(args) => {
             let loaded = args.scenario.load()?;
             warn(&loaded, output);

@@ -1,5 +1,6 @@
 //! One file for each subcommand; the only place that wires the parts together.
 
+mod capacity;
 mod check;
 mod child;
 mod github;
@@ -18,6 +19,7 @@ mod serve;
 mod signals;
 mod views;
 
+pub use capacity::{CapacityOptions, capacity};
 pub use check::check;
 pub use gpu::{GpuOptions, gpu};
 pub use history::{HistoryFormat, HistoryOptions, Origin, history, show};

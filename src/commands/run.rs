@@ -41,6 +41,24 @@ pub struct RunOptions {
 /// Everything that keeps the run from beginning. What happens later is in the record.
 pub fn run(plan: &Plan, options: &RunOptions, output: Output) -> Result<Ending, CommandError> {
     let database = database(plan, options)?;
+    let (record, folder) = measure(plan, options, output)?;
+    let github = GitHub::detect(options.github);
+    let ending = views::publish(&record, &folder, options.format, github.as_ref(), output);
+    if let Some(address) = &database {
+        push_after_run(&folder, &record, address, options.push_timeout, output);
+    }
+    ending
+}
+
+/// Runs a plan; nothing but its journal has been written then.
+///
+/// # Errors
+/// Everything that keeps the run from beginning. What happens later is in the record.
+pub(super) fn measure(
+    plan: &Plan,
+    options: &RunOptions,
+    output: Output,
+) -> Result<(RunRecord, RunFolder), CommandError> {
     preflight::check_machine(plan, &options.results)?;
     let started_at = jiff::Timestamp::now();
     let id = new_run_id(started_at, &plan.scenario.name);
@@ -73,12 +91,7 @@ pub fn run(plan: &Plan, options: &RunOptions, output: Output) -> Result<Ending, 
         return Err(error);
     }
     let record = sink.into_record(&folder)?;
-    let github = GitHub::detect(options.github);
-    let ending = views::publish(&record, &folder, options.format, github.as_ref(), output);
-    if let Some(address) = &database {
-        push_after_run(&folder, &record, address, options.push_timeout, output);
-    }
-    ending
+    Ok((record, folder))
 }
 
 /// The database that gets the run, if there is one.

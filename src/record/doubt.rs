@@ -138,6 +138,14 @@ impl Doubt {
         }
     }
 
+    /// Whether it says that the generator, and not the target, was the limit.
+    pub fn blames_generator(&self) -> bool {
+        matches!(
+            self,
+            Self::GeneratorBusy { .. } | Self::GeneratorLate { .. } | Self::Paused { .. }
+        ) && self.undermines_requests()
+    }
+
     /// Whether the run as a whole cannot PASS, even if every gate does.
     pub fn forbids_pass(&self) -> bool {
         matches!(

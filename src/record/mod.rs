@@ -3,6 +3,7 @@
 //!
 //! Values only: the engine fills them, `store` writes and reads them.
 
+mod capacity;
 mod doubt;
 mod environment;
 mod journal;
@@ -17,6 +18,7 @@ mod streams;
 mod suite;
 mod tally;
 
+pub use capacity::{CAPACITY_SCHEMA, Capacity, CapacityStep, LoadUnit, StepLatency};
 pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt, LAG_LIMIT_NS, LAG_SHARE};
 pub use environment::{Environment, Gpu};
 pub use journal::{

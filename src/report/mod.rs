@@ -4,6 +4,7 @@
 //! The same record gives the same bytes, today and in a year. Nothing here judges, reads a clock or
 //! touches a file.
 
+mod capacity;
 mod chart;
 mod console;
 mod csv;
@@ -22,6 +23,7 @@ mod suite;
 #[cfg(test)]
 mod sample;
 
+pub use capacity::{capacity_console, capacity_html, capacity_json, capacity_line};
 pub use console::console;
 pub use csv::{load_csv, telemetry_csv};
 pub use github::github_annotations;

@@ -4,8 +4,11 @@
 //! counts once a longer hold at that level has passed as well. If the hold does not pass, the next
 //! lower level is held, a few times at most.
 
+use serde::{Deserialize, Serialize};
+
 /// How a trial at one level ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Trial {
     /// It was shown that the level passes.
     Pass,
@@ -27,7 +30,8 @@ pub enum Step {
 }
 
 /// What a search came to.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// This level held, and the lowest level above it that was tried did not pass.
     Found {
@@ -47,6 +51,13 @@ pub enum Answer {
     Nothing {
         /// The lowest level that was tried.
         level: f64,
+    },
+    /// Before any level passed, one was reached of which nothing could be shown.
+    Undecided {
+        /// The lowest level that was tried.
+        level: f64,
+        /// Whether the generator was the limit; otherwise the trials were too short.
+        generator: bool,
     },
     /// Probes passed, but no hold did.
     Unstable {
@@ -138,6 +149,14 @@ impl Search {
             self.missed = Some(level);
             self.out_of_reach = trial == Trial::OutOfReach;
         }
+        if trial == Trial::Unclear && self.passed.is_none() {
+            // Less load means fewer requests, which show even less.
+            self.finish(Answer::Undecided {
+                level,
+                generator: false,
+            });
+            return;
+        }
         self.choose();
     }
 
@@ -177,7 +196,14 @@ impl Search {
             (None, Some(missed)) => {
                 let lower = self.level(missed / 2.0);
                 if lower < self.range.from * LOWEST_SHARE || lower >= missed {
-                    self.finish(Answer::Nothing { level: missed });
+                    self.finish(if self.out_of_reach {
+                        Answer::Undecided {
+                            level: missed,
+                            generator: true,
+                        }
+                    } else {
+                        Answer::Nothing { level: missed }
+                    });
                     return;
                 }
                 Step::Probe(lower)
@@ -369,6 +395,18 @@ mod tests {
         });
         assert!(matches!(answer, Answer::Found { level, .. } if level <= 300.0));
         assert_eq!(looks % 2, 0);
+        // Where not even the first level shows anything, less load would show less.
+        let (answer, steps) = search(RANGE, |_| Trial::Unclear);
+        let undecided = |generator: bool, level: f64| Answer::Undecided { level, generator };
+        assert_eq!((answer, steps.len()), (undecided(false, 100.0), 2));
+        let (answer, _) = search(RANGE, |_| Trial::OutOfReach);
+        assert!(matches!(
+            answer,
+            Answer::Undecided {
+                generator: true,
+                ..
+            }
+        ));
     }
 
     /// Trials near the capacity err: five of a hundred pass above it, and the closer they are below

@@ -6,6 +6,7 @@
 )]
 
 mod allocations;
+mod capacity;
 mod ci;
 mod cli;
 mod connections;

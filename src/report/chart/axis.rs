@@ -193,6 +193,11 @@ pub(crate) enum XAxis {
         /// The highest, as a share.
         to: f64,
     },
+    /// Levels of load.
+    Level {
+        /// The highest.
+        to: f64,
+    },
 }
 
 impl XAxis {
@@ -201,6 +206,7 @@ impl XAxis {
         let position = match self {
             Self::Time { to_s } | Self::Dates { to_s, .. } => value / to_s.max(1e-9),
             Self::Percentile { to } => nines(value) / nines(to).max(1e-9),
+            Self::Level { to } => value / to.max(1e-9),
         };
         position.clamp(0.0, 1.0)
     }
@@ -225,6 +231,16 @@ impl XAxis {
                     .map(|moment| Tick {
                         at: self.position(moment - origin_s),
                         label: date_label(moment, step),
+                    })
+                    .collect()
+            }
+            Self::Level { to } => {
+                let step = step(Unit::Count, to, to, about);
+                multiples(0.0, to, step)
+                    .into_iter()
+                    .map(|value| Tick {
+                        at: self.position(value),
+                        label: Unit::Count.label(value),
                     })
                     .collect()
             }

@@ -11,6 +11,8 @@ mod trend;
 
 pub(super) use trend::{TrendSection, trend};
 
+pub(super) use svg::figure;
+
 use self::rows::{
     Coded, DoubtEntry, ErrorEntry, Fact, InstrumentRow, LatencyEntry, RequestRow, SourceRow,
     WindowRow, doubts, environment, errors, facts, instruments, latencies, requests, sources,
@@ -28,7 +30,7 @@ use gate_picture::picture;
 use glossary::GLOSSARY;
 use sha2::{Digest as _, Sha256};
 
-const STYLE: &str = include_str!("../../../templates/report.css");
+pub(super) const STYLE: &str = include_str!("../../../templates/report.css");
 const SCRIPT: &str = include_str!("../../../templates/report.js");
 
 /// The report as one HTML file.
@@ -135,14 +137,14 @@ impl<'a> Page<'a> {
             families: lanes::families(record, judgement, &frame, &timeline)
                 .into_iter()
                 .map(|family| FamilyEntry {
-                    charts: family.lanes.iter().map(svg::figure).collect(),
+                    charts: family.lanes.iter().map(figure).collect(),
                     title: family.title,
                     is_missing: family.is_missing,
                 })
                 .collect(),
             sources: sources(record),
             windows: windows(record),
-            percentiles: svg::figure(&distribution::percentiles(record, judgement)),
+            percentiles: figure(&distribution::percentiles(record, judgement)),
             latencies: latencies(record),
             errors: errors(record),
             no_errors: if record.phases.is_empty() {
@@ -176,7 +178,12 @@ fn time_charts(
         load::in_flight(record, frame, timeline),
     ];
     all.extend(load::errors(frame, timeline));
-    all.iter().map(svg::figure).collect()
+    all.iter().map(figure).collect()
+}
+
+/// A page without any script.
+pub(super) fn policy_without_script() -> &'static str {
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 }
 
 /// Only the page's own script may run, and nothing may be loaded: should a text ever get through

@@ -12,7 +12,7 @@ use crate::units::{self, Dimension};
 use askama::Template;
 
 /// The chart as markup: a figure with its caption, legend and picture.
-pub(super) fn figure(chart: &Chart) -> String {
+pub(in crate::report) fn figure(chart: &Chart) -> String {
     let height = height(chart);
     let figure = Figure {
         chart,
@@ -67,6 +67,7 @@ pub(super) fn figure(chart: &Chart) -> String {
             XAxis::Time { .. } => "time",
             XAxis::Dates { .. } => "date",
             XAxis::Percentile { .. } => "share",
+            XAxis::Level { .. } => "level",
         },
         origin: match chart.x {
             XAxis::Dates { origin_s, .. } => Some(origin_s),
@@ -74,7 +75,7 @@ pub(super) fn figure(chart: &Chart) -> String {
         },
         extent: match chart.x {
             XAxis::Time { to_s } | XAxis::Dates { to_s, .. } => to_s,
-            XAxis::Percentile { to } => to,
+            XAxis::Percentile { to } | XAxis::Level { to } => to,
         },
     };
     // Writing a template to memory fails only when a value of it does.
