@@ -26,6 +26,10 @@ pub enum Dimension {
     Energy,
     /// A plain number: the length of a queue, for example.
     Count,
+    /// Growth of memory, kept in bytes per second.
+    BytesPerSecond,
+    /// Growth of a latency, kept in seconds per second.
+    Drift,
 }
 
 impl Dimension {
@@ -40,6 +44,8 @@ impl Dimension {
             Self::Power => "a power such as `700W`",
             Self::Energy => "an energy such as `5J`",
             Self::Count => "a number such as `1000`",
+            Self::BytesPerSecond => "a growth such as `10MiB/h` (a size per s, min, h or d)",
+            Self::Drift => "a drift such as `10ms/h` (a time per s, min, h or d)",
         }
     }
 }
@@ -60,11 +66,17 @@ impl Quantity {
             Dimension::Time => seconds(self.value),
             Dimension::Ratio => percent(self.value),
             Dimension::Bytes => bytes(self.value),
+            // What happens a few times an hour is counted by the hour.
+            Dimension::PerSecond if self.value != 0.0 && self.value.abs() < 1.0 / 60.0 => {
+                format!("{}/h", number(self.value * 3600.0))
+            }
             Dimension::PerSecond => format!("{}/s", number(self.value)),
             Dimension::Temperature => format!("{} °C", number(self.value)),
             Dimension::Power => format!("{} W", number(self.value)),
             Dimension::Energy => format!("{} J", number(self.value)),
             Dimension::Count => number(self.value),
+            Dimension::BytesPerSecond => format!("{}/h", bytes(self.value * 3600.0)),
+            Dimension::Drift => format!("{}/h", fraction_of_seconds(self.value * 3600.0)),
         }
     }
 }
@@ -135,6 +147,8 @@ const UNITS: &[(&str, Dimension, f64)] = &[
     ("/s", Dimension::PerSecond, 1.0),
     ("/min", Dimension::PerSecond, 1.0 / 60.0),
     ("/m", Dimension::PerSecond, 1.0 / 60.0),
+    ("/h", Dimension::PerSecond, 1.0 / 3600.0),
+    ("/d", Dimension::PerSecond, 1.0 / 86_400.0),
     ("C", Dimension::Temperature, 1.0),
     ("°C", Dimension::Temperature, 1.0),
     ("W", Dimension::Power, 1.0),
@@ -210,7 +224,7 @@ pub fn parse_quantity(text: &str) -> Result<Quantity, UnitError> {
                 "`{text}` has no unit; write for example `{text}ms`, `{text}s`, `{text}%` or `{text}MiB`"
             )));
         }
-        let Some(&(_, dimension, factor)) = UNITS.iter().find(|(name, _, _)| *name == unit) else {
+        let Some((dimension, factor)) = find_unit(unit) else {
             return Err(UnitError::new(format!("unknown unit `{unit}`")));
         };
         let value = number * factor;
@@ -232,6 +246,27 @@ pub fn parse_quantity(text: &str) -> Result<Quantity, UnitError> {
         rest = after[end..].trim_start();
     }
     total.ok_or_else(|| UnitError::new("the value is empty"))
+}
+
+/// The dimension of a unit, and its factor to the base unit; also of one such as `MiB/h`.
+fn find_unit(unit: &str) -> Option<(Dimension, f64)> {
+    let simple = |unit: &str| {
+        let found = UNITS.iter().find(|(name, _, _)| *name == unit)?;
+        Some((found.1, found.2))
+    };
+    if let Some(found) = simple(unit) {
+        return Some(found);
+    }
+    let (amount, time) = unit.split_once('/')?;
+    let (dimension, factor) = simple(amount)?;
+    let (Dimension::Time, seconds) = simple(time)? else {
+        return None;
+    };
+    match dimension {
+        Dimension::Bytes => Some((Dimension::BytesPerSecond, factor / seconds)),
+        Dimension::Time => Some((Dimension::Drift, factor / seconds)),
+        _ => None,
+    }
 }
 
 /// Reads a duration such as `100ms`, `30s` or `1m 30s`.
@@ -363,6 +398,15 @@ pub fn seconds(value: f64) -> String {
     }
 }
 
+/// A time that stands for a distance between latencies: never in minutes.
+fn fraction_of_seconds(value: f64) -> String {
+    if value.abs() < 119.5 {
+        seconds(value)
+    } else {
+        format!("{} s", number(value))
+    }
+}
+
 fn long_duration(value: f64) -> String {
     #[expect(
         clippy::cast_possible_truncation,
@@ -441,6 +485,18 @@ mod tests {
         reads("10_000/s", 10_000.0, Dimension::PerSecond);
         reads("85C", 85.0, Dimension::Temperature);
         reads("700W", 700.0, Dimension::Power);
+        reads(
+            "18MiB/h",
+            18.0 * 1_048_576.0 / 3600.0,
+            Dimension::BytesPerSecond,
+        );
+        reads(
+            "2 GiB/d",
+            2_147_483_648.0 / 86_400.0,
+            Dimension::BytesPerSecond,
+        );
+        reads("36ms/h", 1e-5, Dimension::Drift);
+        reads("36/h", 0.01, Dimension::PerSecond);
     }
 
     #[test]
@@ -451,6 +507,8 @@ mod tests {
             ("ms", "does not begin with a number"),
             ("-5s", "negative"),
             ("5 parsecs", "unknown unit `parsecs`"),
+            ("5 MiB/parsec", "unknown unit `MiB/parsec`"),
+            ("5 %/h", "unknown unit `%/h`"),
             ("5s 3MiB", "mixes units"),
             ("1.2.3s", "does not begin with a number"),
         ] {

@@ -4,7 +4,7 @@ use super::database::{DatabaseArgs, DbArgs, PushArgs};
 use super::gpu::GpuArgs;
 use super::history::{BaselineArgs, HistoryArgs, PruneArgs, RegressionArgs, ShowArgs};
 use crate::commands::{
-    self, CapacityOptions, CommandError, Format, Loaded, RunOptions, ServeOptions,
+    self, CapacityOptions, CommandError, Format, JudgeOptions, Loaded, RunOptions, ServeOptions,
 };
 use crate::scenario::{Delay, ReferenceOptions, Scaling, Stall};
 use crate::units;
@@ -65,6 +65,10 @@ pub(super) enum Command {
     Baseline(BaselineArgs),
     /// Remove runs that no rule keeps.
     Prune(PruneArgs),
+    /// Compare new runs with old ones: better, same, worse or unclear.
+    Compare(CompareArgs),
+    /// Judge a finished run again, by its own gates and by new ones.
+    Judge(JudgeArgs),
     /// Serve the built-in reference inference API.
     Serve(ServeArgs),
     /// Measure what the GPUs of this host can do, and find those that are sick.
@@ -254,6 +258,71 @@ pub(super) struct ReportArgs {
     /// Write the step summary, annotations and outputs of GitHub Actions.
     #[arg(long)]
     pub(super) github: bool,
+}
+
+/// Arguments of `bench compare`.
+#[derive(Debug, Args)]
+pub(super) struct CompareArgs {
+    /// The old runs, separated by commas: folders, ids, or `last`. How runs vary of themselves shows
+    /// only in three or more.
+    #[arg(
+        value_name = "OLD",
+        value_delimiter = ',',
+        num_args = 1,
+        required = true
+    )]
+    pub(super) old: Vec<String>,
+    /// The new runs, separated by commas.
+    #[arg(
+        value_name = "NEW",
+        value_delimiter = ',',
+        num_args = 1,
+        required = true
+    )]
+    pub(super) new: Vec<String>,
+    /// The relative change that matters.
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = units::parse_ratio)]
+    pub(super) margin: f64,
+    /// The runs alternated, old and new: compare them pair by pair.
+    #[arg(long)]
+    pub(super) paired: bool,
+    /// Folder with the folders of runs.
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    pub(super) results: PathBuf,
+    /// What to print.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: FormatArg,
+}
+
+/// Arguments of `bench judge`.
+#[derive(Debug, Args)]
+pub(super) struct JudgeArgs {
+    /// The run: its folder, its id below the folder of results, or `last`.
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    /// A gate beside its own, on the whole run or, with a phase's name in front, on that:
+    /// `c100: response.p99 < 100ms`. May be given several times.
+    #[arg(long = "gate", value_name = "GATE")]
+    pub(super) gates: Vec<String>,
+    /// Leave out the run's own gates.
+    #[arg(long, requires = "gates")]
+    pub(super) only: bool,
+    /// Folder with the folders of runs.
+    #[arg(long, value_name = "FOLDER", default_value = "results")]
+    pub(super) results: PathBuf,
+    /// What to print.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) format: FormatArg,
+}
+
+impl From<&JudgeArgs> for JudgeOptions {
+    fn from(args: &JudgeArgs) -> Self {
+        Self {
+            gates: args.gates.clone(),
+            only: args.only,
+            format: args.format.into(),
+        }
+    }
 }
 
 /// Arguments of `bench serve`.

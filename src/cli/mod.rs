@@ -9,6 +9,7 @@ mod history;
 pub use diagnostics::draw;
 
 use crate::commands::{self, CommandError, Ending, Loaded, Output, RunOptions};
+use crate::verdict::CompareOptions;
 use args::{Cli, Command};
 use clap::Parser as _;
 use database::DbCommand;
@@ -90,6 +91,15 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             commands::prune(&args.results.results, args.rules(), args.yes, output)
         }
         Command::Gpu(args) => commands::gpu(&args.into(), output),
+        Command::Compare(args) => {
+            let options = CompareOptions {
+                margin: args.margin,
+                paired: args.paired,
+            };
+            let runs = (&args.old[..], &args.new[..]);
+            commands::compare(&args.results, runs, options, args.format.into(), output)
+        }
+        Command::Judge(args) => commands::judge(&args.results, &args.run, &(&args).into(), output),
         Command::Serve(args) => commands::serve(&args.into(), output).map(|()| Ending::Done),
     }
 }

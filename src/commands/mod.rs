@@ -3,10 +3,12 @@
 mod capacity;
 mod check;
 mod child;
+mod compare;
 mod github;
 mod gpu;
 mod history;
 mod input;
+mod judge;
 mod output;
 mod preflight;
 mod progress;
@@ -21,9 +23,11 @@ mod views;
 
 pub use capacity::{CapacityOptions, capacity};
 pub use check::check;
+pub use compare::compare;
 pub use gpu::{GpuOptions, gpu};
 pub use history::{HistoryFormat, HistoryOptions, Origin, history, show};
 pub use input::{CommandError, Loaded, load};
+pub use judge::{JudgeOptions, judge};
 pub use output::Output;
 pub use prune::{baseline, prune};
 pub use push::{PushWhat, database_status, migrate, push};

@@ -6,7 +6,7 @@ use super::{Ending, Format, Output};
 use crate::record::{Doubt, RunRecord};
 use crate::report;
 use crate::store::RunFolder;
-use crate::verdict::{self, Verdict};
+use crate::verdict::{self, Judgement, ScopedGate, Verdict};
 
 /// Judges a record by its own gates, writes every view and prints the result.
 ///
@@ -20,9 +20,7 @@ pub(super) fn publish(
     github: Option<&GitHub>,
     output: Output,
 ) -> Result<Ending, CommandError> {
-    let gates = verdict::gates_of(record).map_err(|error| {
-        CommandError::setup(error, "use the version of bench that made the run")
-    })?;
+    let gates = own_gates(record)?;
     let judgement = verdict::judge(record, &gates);
     match folder.write(&report::files(record, &judgement)) {
         Ok(()) => {
@@ -31,22 +29,41 @@ pub(super) fn publish(
         }
         Err(error) => output.warn(&format!("warning: {error}; the report is incomplete")),
     }
-    let text = match format {
-        Format::Text => report::console(record, &judgement, output.width()),
-        Format::Json => report::json(record, &judgement),
-    };
-    output.result(&text);
+    print(record, &judgement, format, output);
     if let Some(github) = github {
         github.tell(record, &judgement, folder.path(), output);
     }
+    Ok(ending(record, &judgement))
+}
+
+/// The gates of a record.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) fn own_gates(record: &RunRecord) -> Result<Vec<ScopedGate>, CommandError> {
+    verdict::gates_of(record)
+        .map_err(|error| CommandError::setup(error, "use the version of bench that made the run"))
+}
+
+/// Prints a judgement.
+pub(super) fn print(record: &RunRecord, judgement: &Judgement, format: Format, output: Output) {
+    let text = match format {
+        Format::Text => report::console(record, judgement, output.width()),
+        Format::Json => report::json(record, judgement),
+    };
+    output.result(&text);
+}
+
+/// How a command ends that has judged a record.
+pub(super) fn ending(record: &RunRecord, judgement: &Judgement) -> Ending {
     let interrupted = record
         .doubts
         .iter()
         .any(|doubt| matches!(doubt, Doubt::Interrupted { .. }));
-    Ok(match judgement.verdict {
+    match judgement.verdict {
         _ if interrupted => Ending::Interrupted,
         Verdict::Pass => Ending::Pass,
         Verdict::Fail => Ending::Fail,
         Verdict::Inconclusive => Ending::Inconclusive,
-    })
+    }
 }

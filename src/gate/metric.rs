@@ -1,5 +1,6 @@
 //! The catalogue of metrics that a gate can name.
 
+use super::growth::GrowthMetric;
 use crate::units::Dimension;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -348,6 +349,15 @@ pub enum Metric {
     Telemetry(&'static TelemetryMetric),
     /// Replicas that follow the load.
     Scaling(ScalingMetric),
+    /// The lasting growth of a sampled series.
+    Growth(&'static GrowthMetric),
+    /// The lasting growth of a percentile of a latency.
+    Drift {
+        /// Which latency.
+        kind: LatencyKind,
+        /// Which percentile.
+        percentile: Percentile,
+    },
 }
 
 impl Metric {
@@ -359,7 +369,17 @@ impl Metric {
             Self::Throughput | Self::Goodput | Self::TokensPerSecond => Dimension::PerSecond,
             Self::Telemetry(metric) => metric.dimension,
             Self::Scaling(metric) => metric.dimension(),
+            Self::Growth(metric) => metric.dimension,
+            Self::Drift { .. } => Dimension::Drift,
         }
+    }
+
+    /// Whether it is about requests, so that it can be asked of one kind of request or of a window.
+    pub fn is_of_requests(self) -> bool {
+        !matches!(
+            self,
+            Self::Telemetry(_) | Self::Growth(_) | Self::Scaling(_)
+        )
     }
 
     /// What the metric is, in a few words.
@@ -372,6 +392,8 @@ impl Metric {
             Self::TokensPerSecond => "output tokens that came per second, of all streams",
             Self::Telemetry(metric) => metric.describe,
             Self::Scaling(metric) => metric.describe(),
+            Self::Growth(metric) => metric.describe,
+            Self::Drift { .. } => "lasting growth of a percentile of a latency",
         }
     }
 }
@@ -386,6 +408,10 @@ impl fmt::Display for Metric {
             Self::TokensPerSecond => f.write_str("tokens_per_second"),
             Self::Telemetry(metric) => f.write_str(metric.name),
             Self::Scaling(metric) => f.write_str(metric.as_str()),
+            Self::Growth(metric) => f.write_str(metric.name),
+            Self::Drift { kind, percentile } => {
+                write!(f, "{}.{percentile}.drift", kind.as_str())
+            }
         }
     }
 }
@@ -396,7 +422,13 @@ pub fn metric_names() -> Vec<String> {
         .iter()
         .map(|kind| format!("{}.p99", kind.as_str()))
         .chain(["error_rate", "throughput", "goodput", "tokens_per_second"].map(str::to_owned))
+        .chain(["response.p99.drift".to_owned()])
         .chain(TELEMETRY.iter().map(|metric| metric.name.to_owned()))
         .chain(ScalingMetric::ALL.map(|metric| metric.as_str().to_owned()))
+        .chain(
+            GrowthMetric::all()
+                .iter()
+                .map(|metric| metric.name.to_owned()),
+        )
         .collect()
 }

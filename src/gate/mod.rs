@@ -1,20 +1,24 @@
-//! Gate expressions: `<metric> <op> <quantity>`, read into values that cannot be wrong.
+//! Gate expressions, read into values that cannot be wrong:
+//! `<metric>[{request=<name>}] <op> <quantity> [worst <duration>]`.
 //!
 //! The catalogue of metrics lives here, because scenario, plan and verdict must agree on it. Nothing
 //! here judges anything.
 
+mod growth;
 mod metric;
 mod objective;
 mod parse;
 
+pub use growth::GrowthMetric;
 pub use metric::{
     LatencyKind, Metric, Percentile, ScalingMetric, Statistic, TelemetryMetric, metric_names,
 };
 pub use objective::{Objective, parse_objective};
 pub use parse::{GateError, Named, metric_named, parse, parse_with};
 
-use crate::units::Quantity;
+use crate::units::{self, Quantity};
 use std::fmt;
+use std::time::Duration;
 
 /// Which side of the limit is the good one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +48,22 @@ pub struct Gate {
     pub op: Op,
     /// The limit itself, in the metric's dimension.
     pub limit: Quantity,
+    /// The only kind of request that counts; `None` for all of them.
+    pub request: Option<String>,
+    /// It must hold in every stretch of this length, not only over the whole.
+    pub worst: Option<Duration>,
 }
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.metric, self.op.symbol(), self.limit)
+        write!(f, "{}", self.metric)?;
+        if let Some(request) = &self.request {
+            write!(f, "{{request={request}}}")?;
+        }
+        write!(f, " {} {}", self.op.symbol(), self.limit)?;
+        if let Some(worst) = self.worst {
+            write!(f, " worst {}", units::duration(worst))?;
+        }
+        Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! Reads a gate expression, with the place of the fault when it cannot be read.
 
 use super::{
-    Gate, LatencyKind, Metric, Op, Percentile, ScalingMetric, Statistic, TelemetryMetric,
-    metric_names,
+    Gate, GrowthMetric, LatencyKind, Metric, Op, Percentile, ScalingMetric, Statistic,
+    TelemetryMetric, metric_names,
 };
 use crate::diag::nearest;
 use crate::units::{self, Dimension, Quantity, UnitError};
 use std::ops::Range;
+use std::time::Duration;
 
 /// Why a gate cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
     } else {
         Op::Above
     };
-    let name = text[..at].trim();
+    let (name, request) = split_request(text[..at].trim())
+        .map_err(|(message, hint)| fault(0..at, message, Some(hint)))?;
     let name_start = text.len() - text.trim_start().len();
     let name_span = name_start..name_start + name.len();
     let limit_of_named = || limit_dimension(&text[at + 1..]);
@@ -66,7 +68,7 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
         .map_or_else(|| parse_metric(name, named), Ok)
         .map_err(|(message, hint)| fault(name_span, message, hint))?;
 
-    if op == Op::Above && matches!(metric, Metric::Latency { .. } | Metric::ErrorRate) {
+    if op == Op::Above && bounded_from_above(metric) {
         return Err(fault(
             at..at + 1,
             format!("`{metric}` is bounded from above"),
@@ -80,7 +82,7 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
         } else {
             1
         };
-    let limit_text = text[after..].trim();
+    let (limit_text, suffix_at) = split_suffix(text, after);
     let limit_start = after + (text[after..].len() - text[after..].trim_start().len());
     let limit_span = if limit_text.is_empty() {
         0..text.len()
@@ -123,7 +125,111 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
             ),
         ));
     }
-    Ok(Gate { metric, op, limit })
+    if request.is_some() && !metric.is_of_requests() {
+        return Err(fault(
+            0..at,
+            format!("`{metric}` is sampled, and not a matter of single requests"),
+            Some("leave out `{request=…}`".to_owned()),
+        ));
+    }
+    let worst = parse_suffix(text, suffix_at)?;
+    if worst.is_some() && !has_windows(metric) {
+        return Err(fault(
+            suffix_at..text.len(),
+            format!("`{metric}` is not judged over windows"),
+            Some("leave out `worst …`".to_owned()),
+        ));
+    }
+    Ok(Gate {
+        metric,
+        op,
+        limit,
+        request,
+        worst,
+    })
+}
+
+/// `response.p99{request=infer}` as its two parts.
+fn split_request(name: &str) -> Result<(&str, Option<String>), (String, String)> {
+    let Some((metric, label)) = name.split_once('{') else {
+        return Ok((name, None));
+    };
+    let request = label
+        .strip_suffix('}')
+        .and_then(|label| label.trim().strip_prefix("request"))
+        .and_then(|rest| rest.trim_start().strip_prefix('='))
+        .map(|request| request.trim().trim_matches('"'))
+        .filter(|request| !request.is_empty());
+    match request {
+        Some(request) => Ok((metric.trim_end(), Some(request.to_owned()))),
+        None => Err((
+            format!("`{{{label}` is not a choice of a request"),
+            format!(
+                "write for example `{}{{request=infer}} < …`",
+                metric.trim_end()
+            ),
+        )),
+    }
+}
+
+/// The limit, and where what follows it begins.
+fn split_suffix(text: &str, after: usize) -> (&str, usize) {
+    let end = [" worst", " over"]
+        .iter()
+        .filter_map(|word| text[after..].find(word))
+        .min()
+        .map_or(text.len(), |at| after + at);
+    (text[after..end].trim(), end)
+}
+
+/// Reads `worst 10s`, with `over` before it if somebody likes.
+fn parse_suffix(text: &str, at: usize) -> Result<Option<Duration>, GateError> {
+    let mut rest = text[at..].trim();
+    let fault = |message: String, hint: &str| GateError {
+        message,
+        span: at..text.len(),
+        hint: Some(hint.to_owned()),
+    };
+    if rest.is_empty() {
+        return Ok(None);
+    }
+    if let Some(window) = rest.strip_prefix("over ") {
+        rest = window.trim_start();
+    }
+    let Some(length) = rest.strip_prefix("worst") else {
+        return Err(fault(
+            format!("`{rest}` means nothing behind a limit"),
+            "a limit may be followed by `worst 10s`",
+        ));
+    };
+    let length = units::parse_duration(length)
+        .map_err(|error| fault(error.message, "write for example `worst 10s`"))?;
+    if length < Duration::from_secs(1) || length.subsec_nanos() != 0 {
+        return Err(fault(
+            format!(
+                "a window of {} is not a number of seconds",
+                units::duration(length)
+            ),
+            "windows are whole seconds, for example `worst 10s`",
+        ));
+    }
+    Ok(Some(length))
+}
+
+/// Whether only an upper limit makes sense.
+fn bounded_from_above(metric: Metric) -> bool {
+    matches!(
+        metric,
+        Metric::Latency { .. } | Metric::ErrorRate | Metric::Growth(_) | Metric::Drift { .. }
+    )
+}
+
+/// Whether it is judged by counting requests, so that each window can be judged by itself.
+fn has_windows(metric: Metric) -> bool {
+    matches!(
+        metric,
+        Metric::Latency { .. } | Metric::ErrorRate | Metric::Throughput
+    )
 }
 
 fn parse_limit(text: &str, dimension: Dimension) -> Result<Quantity, UnitError> {
@@ -218,14 +324,21 @@ fn parse_metric(name: &str, named: Named<'_>) -> Result<Metric, (String, Option<
     {
         return Ok(Metric::Scaling(*metric));
     }
+    if let Some(metric) = GrowthMetric::find(name) {
+        return Ok(Metric::Growth(metric));
+    }
     if let Some((kind, statistic)) = name.split_once('.')
         && let Some(&kind) = LatencyKind::ALL.iter().find(|k| k.as_str() == kind)
     {
+        let (statistic, drift) = statistic
+            .strip_suffix(".drift")
+            .map_or((statistic, false), |statistic| (statistic, true));
         let percentile = statistic
             .strip_prefix('p')
             .and_then(|percent| percent.parse().ok())
             .and_then(Percentile::new);
         return match percentile {
+            Some(percentile) if drift => Ok(Metric::Drift { kind, percentile }),
             Some(percentile) => Ok(Metric::Latency { kind, percentile }),
             None => Err((
                 format!("`{statistic}` is not a percentile"),
@@ -270,6 +383,25 @@ mod tests {
             ("gpu.memory.used < 70GiB", "gpu.memory.used < 70 GiB"),
             ("target.cpu < 400%", "target.cpu < 400 %"),
             ("host.disk.free >= 10%", "host.disk.free > 10 %"),
+            ("gpu.memory.leak < 10MiB/h", "gpu.memory.leak < 10 MiB/h"),
+            (
+                "target.descriptors.growth < 5/h",
+                "target.descriptors.growth < 5/h",
+            ),
+            (
+                "response.p99.drift < 10ms/h",
+                "response.p99.drift < 10 ms/h",
+            ),
+            ("error_rate < 5% worst 10s", "error_rate < 5 % worst 10 s"),
+            (
+                "ttfb.p95{request=infer} < 1s",
+                "ttfb.p95{request=infer} < 1 s",
+            ),
+            (
+                "response.p99 { request = a-b } < 1s over worst 1m",
+                "response.p99{request=a-b} < 1 s worst 60 s",
+            ),
+            ("throughput > 9/s worst 1m", "throughput > 9/s worst 60 s"),
         ] {
             let gate = parse(text).unwrap_or_else(|error| panic!("{text}: {}", error.message));
             assert_eq!(gate.to_string(), printed);

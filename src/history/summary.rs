@@ -197,6 +197,8 @@ fn catalogue(phase: &PhaseRecord) -> impl Iterator<Item = Gate> {
                 value: limit,
                 dimension: metric.dimension(),
             },
+            request: None,
+            worst: None,
         })
 }
 

@@ -64,6 +64,8 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
         refuse_without_streams(gate, has_streams, &mut found);
         // A phase without objectives of its own has those of the scenario.
         refuse_without_objectives(gate, &scenario.slo, &mut found);
+        refuse_unknown_request(gate, scenario, None, &mut found);
+        refuse_growth_over_phases(gate, &scenario.phases, &mut found);
     }
     let tls = compile_tls(&scenario.target, address.as_ref(), &mut found);
     let most_slots = phases.iter().map(|phase| phase.load.slots()).max();
@@ -431,6 +433,7 @@ fn compile_phase(
     for gate in &phase.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, found);
         refuse_without_step(gate, Some(phase), scenario, found);
+        refuse_unknown_request(gate, scenario, phase.requests.as_deref(), found);
         refuse_too_few(gate, phase, &load, stop, found);
     }
     let weight = |request: usize| {
@@ -483,14 +486,16 @@ fn compile_phase(
 
 /// A gate on GPUs that nobody looks at could never be decided.
 fn refuse_without_telemetry(gate: &ScenarioGate, gpu: &GpuSource, found: &mut Diagnostics) {
-    if let Metric::Telemetry(metric) = gate.gate.metric
-        && metric.name.starts_with("gpu.")
-        && *gpu == GpuSource::None
-    {
+    let name = match gate.gate.metric {
+        Metric::Telemetry(metric) => metric.name,
+        Metric::Growth(metric) => metric.name,
+        _ => return,
+    };
+    if name.starts_with("gpu.") && *gpu == GpuSource::None {
         found.push(
             Diagnostic::error(
                 Code::ImpossiblePromise,
-                format!("`{}` cannot be judged: GPU telemetry is off", metric.name),
+                format!("`{name}` cannot be judged: GPU telemetry is off"),
             )
             .at(gate.span.clone())
             .hint("set gpu = \"auto\" in [telemetry], or remove the gate"),
@@ -579,6 +584,52 @@ fn refuse_without_objectives(
     }
 }
 
+/// A gate on a request that does not run could never be decided.
+fn refuse_unknown_request(
+    gate: &ScenarioGate,
+    scenario: &Scenario,
+    chosen: Option<&[usize]>,
+    found: &mut Diagnostics,
+) {
+    let Some(name) = &gate.gate.request else {
+        return;
+    };
+    let known = scenario
+        .request_names
+        .iter()
+        .position(|known| known == name);
+    let message = match known {
+        None => format!("there is no request named `{name}`"),
+        Some(request) if chosen.is_some_and(|chosen| !chosen.contains(&request)) => {
+            format!("the phase does not run the request `{name}`")
+        }
+        Some(_) => return,
+    };
+    found.push(
+        Diagnostic::error(Code::UnknownName, message)
+            .at(gate.span.clone())
+            .hint(format!(
+                "known requests: {}",
+                scenario.request_names.join(", ")
+            )),
+    );
+}
+
+/// Growth under loads that differ is not growth.
+fn refuse_growth_over_phases(gate: &ScenarioGate, phases: &[Phase], found: &mut Diagnostics) {
+    let grows = matches!(gate.gate.metric, Metric::Growth(_) | Metric::Drift { .. });
+    if grows && phases.len() > 1 {
+        found.push(
+            Diagnostic::error(
+                Code::ImpossiblePromise,
+                format!("`{}` cannot be judged over several phases", gate.text),
+            )
+            .at(gate.span.clone())
+            .hint("growth is judged under one steady load: put the gate into a phase"),
+        );
+    }
+}
+
 /// A percentile that the phase's own length makes undecidable is refused before any load.
 fn refuse_too_few(
     gate: &ScenarioGate,
@@ -598,7 +649,9 @@ fn refuse_too_few(
         | Metric::Goodput
         | Metric::TokensPerSecond
         | Metric::Telemetry(_)
-        | Metric::Scaling(_) => return,
+        | Metric::Scaling(_)
+        | Metric::Growth(_)
+        | Metric::Drift { .. } => return,
         Metric::Latency { percentile, .. } => percentile.allowed_share(),
     };
     let refuse = |message: String, hint: String| {

@@ -15,6 +15,38 @@ pub enum Doubt {
         /// Share of time in which the busiest worker was busy.
         busy: f64,
     },
+    /// The generator's own memory grew all through a phase: a leak gate on the same host may see it.
+    GeneratorGrows {
+        /// Which phase.
+        phase: usize,
+        /// Its growth in bytes per second.
+        bytes_per_second: f64,
+    },
+    /// The measured window begins with a part that is unlike the rest: the warm-up was too short.
+    WarmupTooShort {
+        /// Which phase.
+        phase: usize,
+        /// What shows it.
+        series: String,
+        /// How long the part is, in nanoseconds.
+        unlike_ns: u64,
+    },
+    /// Throughput or latency still changed when the measured window ended.
+    NeverSettled {
+        /// Which phase.
+        phase: usize,
+        /// What shows it.
+        series: String,
+    },
+    /// Throughput or latency rose or fell all through the measured window.
+    Drifting {
+        /// Which phase.
+        phase: usize,
+        /// What shows it.
+        series: String,
+        /// The change from begin to end, as a share of the mean.
+        change: f64,
+    },
     /// Requests left later than intended by more than the gates can bear.
     GeneratorLate {
         /// Which phase.
@@ -110,6 +142,10 @@ impl Doubt {
     pub fn phase(&self) -> Option<usize> {
         match self {
             Self::GeneratorBusy { phase, .. }
+            | Self::GeneratorGrows { phase, .. }
+            | Self::WarmupTooShort { phase, .. }
+            | Self::NeverSettled { phase, .. }
+            | Self::Drifting { phase, .. }
             | Self::GeneratorLate { phase, .. }
             | Self::GeneratorShort { phase, .. }
             | Self::BooksOpen { phase, .. }
@@ -128,7 +164,11 @@ impl Doubt {
             | Self::LittleMismatch { .. }
             | Self::Paused { .. }
             | Self::Preflight { .. } => true,
-            Self::ClockStep { .. }
+            Self::GeneratorGrows { .. }
+            | Self::WarmupTooShort { .. }
+            | Self::NeverSettled { .. }
+            | Self::Drifting { .. }
+            | Self::ClockStep { .. }
             | Self::TelemetryLost { .. }
             | Self::UncheckedCertificate
             | Self::JournalFailed { .. }
@@ -187,6 +227,30 @@ impl fmt::Display for Doubt {
                 "the generator was busy: its busiest worker was occupied {} of the time, \
                  which adds to the upper percentiles",
                 units::percent(*busy)
+            ),
+            Self::WarmupTooShort {
+                series, unlike_ns, ..
+            } => write!(
+                f,
+                "the warm-up was too short: the first {} of the measured window differ in {series} from the rest; lengthen `warmup` by that",
+                time(*unlike_ns)
+            ),
+            Self::NeverSettled { series, .. } => write!(
+                f,
+                "the phase never settled: {series} was still changing in the second half of the measured window"
+            ),
+            Self::Drifting { series, change, .. } => write!(
+                f,
+                "the phase drifts: {series} {} by {} from the begin to the end of the measured window",
+                if *change > 0.0 { "rose" } else { "fell" },
+                units::percent(change.abs())
+            ),
+            Self::GeneratorGrows {
+                bytes_per_second, ..
+            } => write!(
+                f,
+                "the generator's own memory grew by {}/h: growth of this host's memory is not the target's alone",
+                units::bytes(*bytes_per_second * 3600.0)
             ),
             Self::GeneratorLate {
                 lag_p99_ns,

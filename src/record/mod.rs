@@ -13,6 +13,7 @@ mod outcome;
 mod packed;
 mod run;
 mod series;
+mod steadiness;
 mod steps;
 mod streams;
 mod suite;

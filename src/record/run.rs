@@ -9,10 +9,11 @@ use super::latencies::{Distribution, Latencies};
 use super::outcome::Cause;
 use super::packed::PackedLatencies;
 use super::series::{Series, Source, SourceState};
+use super::steadiness;
 use super::steps::Steps;
 use super::tally::{Connections, Counts, Errors, Interval, Population, RequestTally};
 use crate::gate::LatencyKind;
-use crate::stats::Second;
+use crate::stats::{self, ALPHA, Budget, Envelope, Finding, Second};
 
 /// Everything that is known about a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +72,8 @@ pub struct PhaseInterval {
     pub from_ns: u64,
     /// All measured requests as one.
     pub measured: RequestTally<PackedLatencies>,
+    /// The measured requests by kind.
+    pub by_request: Population<PackedLatencies>,
     /// All requests of the warm-up as one.
     pub warmup: RequestTally<PackedLatencies>,
     /// What concerns both.
@@ -213,11 +216,41 @@ impl RunRecord {
                 });
             }
         }
+        let grown = self
+            .phases
+            .iter()
+            .filter_map(|phase| self.generator_growth(phase));
+        let grown: Vec<Doubt> = grown.collect();
+        self.doubts.extend(grown);
         if !has_end {
             self.doubts.push(Doubt::CutOff {
                 at_ns: self.ended_ns,
             });
         }
+    }
+
+    /// The control of every leak gate: this program under the same rule.
+    fn generator_growth(&self, phase: &PhaseRecord) -> Option<Doubt> {
+        const LIMIT_BYTES_PER_SECOND: f64 = 10.0 * 1_048_576.0 / 3600.0;
+        const LEAST_VARIANCE: f64 = 0.05 * 1_048_576.0 * 1_048_576.0;
+        let from_ns = phase.measured_from_ns + phase.measured_ns() / 5;
+        let series = self.series("generator.memory").next()?;
+        let seconds = series.each_second(from_ns, phase.measured_to_ns);
+        let known: Vec<f64> = seconds.into_iter().flatten().collect();
+        let growth = stats::growth(
+            &Envelope::of(&known, 1.0)?,
+            &Budget {
+                per_second: LIMIT_BYTES_PER_SECOND,
+                quantum: 0.0,
+                least_variance: LEAST_VARIANCE,
+                headroom: None,
+                alpha: ALPHA,
+            },
+        );
+        (growth.finding == Finding::Growing).then_some(Doubt::GeneratorGrows {
+            phase: phase.index,
+            bytes_per_second: growth.rate,
+        })
     }
 
     /// Whether the run did not come to its planned end.
@@ -230,6 +263,14 @@ impl RunRecord {
         self.doubts
             .iter()
             .any(|doubt| matches!(doubt, Doubt::Simulated { .. }))
+    }
+
+    /// The position of a request, by its name.
+    pub fn request_named(&self, name: &str) -> Option<usize> {
+        self.header
+            .requests
+            .iter()
+            .position(|request| request.name == name)
     }
 
     /// The series of a metric, one for each instance.
@@ -245,6 +286,16 @@ impl RunRecord {
         self.sources
             .iter()
             .find(|source| source.info.name == family)
+    }
+}
+
+impl PhaseInterval {
+    /// The measured requests of one kind, or all of them; `None` where that kind did not occur.
+    pub fn of(&self, request: Option<usize>) -> Option<&RequestTally<PackedLatencies>> {
+        match request {
+            None => Some(&self.measured),
+            Some(request) => self.by_request.requests().get(request),
+        }
     }
 }
 
@@ -280,6 +331,7 @@ impl PhaseRecord {
         self.lateness.merge(&second.counts.lateness);
         self.intervals.push(PhaseInterval {
             from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
+            by_request: second.measured.clone(),
             measured: second.measured.into_total(),
             warmup: second.warmup.into_total(),
             counts: second.counts,
@@ -406,6 +458,14 @@ impl PhaseRecord {
             .fold(0.0, f64::max)
     }
 
+    /// The measured requests of one kind, or all of them; `None` where that kind did not occur.
+    pub fn of(&self, request: Option<usize>) -> Option<&RequestTally> {
+        match request {
+            None => Some(&self.total),
+            Some(request) => self.measured.requests().get(request),
+        }
+    }
+
     /// The latencies of successful requests of one kind.
     pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
         self.total.latencies(kind)
@@ -444,6 +504,7 @@ impl PhaseRecord {
                 unsent,
             });
         }
+        doubts.extend(steadiness::doubts(self));
         let (counted, summed) = (self.mean_in_flight(), self.summed_in_flight());
         if self.ended_ns.is_some() && counted > 0.0 && (summed / counted - 1.0).abs() > 0.005 {
             doubts.push(Doubt::LittleMismatch {

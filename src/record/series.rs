@@ -312,6 +312,24 @@ impl Series<'_> {
         })
     }
 
+    /// The value at each whole second from one moment to another, as long as it holds.
+    pub fn each_second(&self, from_ns: u64, to_ns: u64) -> Vec<Option<f64>> {
+        const SECOND_NS: u64 = 1_000_000_000;
+        let hold = self.hold_ns();
+        let mut points = self.points().peekable();
+        let mut last = None;
+        (0..to_ns.saturating_sub(from_ns) / SECOND_NS)
+            .map(|second| {
+                let moment = from_ns + second * SECOND_NS;
+                while let Some(point) = points.next_if(|&(at, _)| at <= moment) {
+                    last = Some(point);
+                }
+                last.filter(|&(at, _)| at.saturating_add(hold) > moment)
+                    .map(|(_, value)| value)
+            })
+            .collect()
+    }
+
     /// The time-weighted means of `parts` stretches of equal length; stretches without a known value
     /// are left out.
     pub fn means(&self, from_ns: u64, to_ns: u64, parts: usize) -> Vec<f64> {
@@ -421,6 +439,20 @@ mod tests {
         let (period, seen) = window(&source);
         assert_eq!((period, seen.longest_gap_ns, seen.samples), (10 * S, 0, 6));
         assert!((seen.coverage - 1.0).abs() < 1e-9, "{seen:?}");
+    }
+
+    #[test]
+    fn seconds_are_read_as_long_as_a_value_holds() {
+        let source = source(&[
+            (S / 2, Some(1.0)),
+            (11 * S / 10, Some(2.0)),
+            (3 * S, Some(3.0)),
+        ]);
+        let series = source.of("gpu.utilization").next().unwrap();
+        let seconds = series.each_second(0, 5 * S);
+        assert_eq!(seconds, [None, None, None, Some(3.0), None]);
+        let seconds = series.each_second(6 * S / 10, 3 * S);
+        assert_eq!(seconds, [Some(1.0), None]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod capacity;
 mod chart;
+mod comparison;
 mod console;
 mod csv;
 mod github;
@@ -24,6 +25,7 @@ mod suite;
 mod sample;
 
 pub use capacity::{capacity_console, capacity_html, capacity_json, capacity_line};
+pub use comparison::{comparison_json, comparison_text};
 pub use console::console;
 pub use csv::{load_csv, telemetry_csv};
 pub use github::github_annotations;

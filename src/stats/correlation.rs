@@ -93,13 +93,18 @@ pub fn effective(thresholds: &[Vec<Vec<Second>>], alpha: f64) -> Option<Effectiv
     })
 }
 
-fn normal_quantile(probability: f64) -> f64 {
+pub(super) fn normal_quantile(probability: f64) -> f64 {
     Normal::standard().inverse_cdf(probability)
 }
 
 /// The quantile of Student's t with this many degrees of freedom.
 pub fn student_quantile(probability: f64, degrees_of_freedom: usize) -> f64 {
-    StudentsT::new(0.0, 1.0, degrees_of_freedom.max(1) as f64)
+    student_quantile_real(probability, degrees_of_freedom as f64)
+}
+
+/// The same for estimated degrees of freedom, at least 1.
+pub(super) fn student_quantile_real(probability: f64, degrees_of_freedom: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, degrees_of_freedom.max(1.0))
         .expect("positive degrees of freedom")
         .inverse_cdf(probability)
 }

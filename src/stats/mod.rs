@@ -4,16 +4,25 @@
 //! the rules are in `docs/statistics.md`.
 
 mod binomial;
+mod compare;
 mod correlation;
+mod leak;
 mod mean;
 pub mod search;
+mod steady;
 
 pub use binomial::{
     Share, largest_passing_count, lower_bound, requests_to_decide, smallest_failing_count,
     smallest_sample_that_can_pass, upper_bound,
 };
+pub use compare::{Ratio, paired_ratio, ratio, runs_to_see};
 pub use correlation::{Effective, Second, design_effect, effective, student_quantile};
+pub use leak::{
+    BLOCKS, Basis, Budget, Envelope, Finding, Growth, Reduction, SHORTEST_S, Unclear, growth,
+    growth_by,
+};
 pub use mean::{MeanInterval, batch_means};
+pub use steady::{Settling, drift, settling};
 
 /// The error probability of each one-sided bound: a PASS and a FAIL are each wrong at most this
 /// often when the truth lies exactly on the limit.

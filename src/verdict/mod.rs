@@ -2,16 +2,22 @@
 //!
 //! Pure, and the same for a run that has just ended and for one of last year. No data is never a pass.
 
+mod compare;
 mod generator;
+mod growth;
 mod requests;
 mod scaling;
 mod suite;
 mod telemetry;
+mod windows;
+
+pub use compare::{Change, CompareOptions, CompareRow, Comparison, Difference, compare};
+pub use growth::GrowthEvidence;
 
 pub use suite::{Finding, SuiteJudgement, judge_suite};
 
 use crate::gate::{self, Gate, Metric, Op};
-use crate::record::{Doubt, PhaseRecord, RunRecord};
+use crate::record::{Doubt, PackedLatencies, PhaseRecord, RequestTally, RunRecord};
 use crate::units::Quantity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -117,6 +123,46 @@ pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
         .collect()
 }
 
+/// A gate on a finished run: `<gate>` for all of it, `<phase>: <gate>` for one phase.
+///
+/// # Errors
+/// When it cannot be read, in words.
+pub fn gate_on(record: &RunRecord, text: &str) -> Result<ScopedGate, String> {
+    let phase = text.split_once(':').and_then(|(name, gate)| {
+        let name = name.trim();
+        let known = |phase: &crate::record::PhaseInfo| phase.name == name;
+        let index = record.header.phases.iter().position(known)?;
+        Some((index, name, gate.trim()))
+    });
+    let (scope, text) = match phase {
+        Some((index, name, gate)) => (
+            Scope {
+                phase: Some(index),
+                name: name.to_owned(),
+            },
+            gate,
+        ),
+        None => (
+            Scope {
+                phase: None,
+                name: String::new(),
+            },
+            text.trim(),
+        ),
+    };
+    let gate = gate::parse(text).map_err(|error| {
+        let hint = error
+            .hint
+            .map_or_else(String::new, |hint| format!("; {hint}"));
+        format!("the gate `{text}` cannot be read: {}{hint}", error.message)
+    })?;
+    Ok(ScopedGate {
+        scope,
+        text: text.to_owned(),
+        gate,
+    })
+}
+
 /// The judgement on one gate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GateResult {
@@ -137,6 +183,25 @@ pub struct GateResult {
     pub reason: String,
     /// For gates on requests: the counts behind the judgement.
     pub share: Option<ShareEvidence>,
+    /// For gates on growth: what the series shows.
+    pub growth: Option<GrowthEvidence>,
+}
+
+impl GateResult {
+    /// A gate about which nothing can be said, for this reason.
+    fn undecided(gate: &ScopedGate, reason: String) -> Self {
+        Self {
+            gate: gate.clone(),
+            verdict: Verdict::Inconclusive,
+            observed: None,
+            lower: None,
+            upper: None,
+            samples: 0,
+            reason,
+            share: None,
+            growth: None,
+        }
+    }
 }
 
 /// The counts behind a gate on requests.
@@ -189,6 +254,39 @@ pub fn judge(record: &RunRecord, gates: &[ScopedGate]) -> Judgement {
     }
 }
 
+/// The requests that a gate is about.
+struct Subject<'a> {
+    phases: &'a [&'a PhaseRecord],
+    /// The only kind that counts; `None` for all of them.
+    request: Option<usize>,
+}
+
+impl Subject<'_> {
+    /// All of them as one.
+    fn total(&self) -> RequestTally {
+        let mut total = RequestTally::default();
+        for phase in self.phases {
+            if let Some(tally) = phase.of(self.request) {
+                total.merge(tally);
+            }
+        }
+        total
+    }
+
+    /// The seconds of a phase in which any of them ended, with what ended in them.
+    fn seconds<'p>(
+        &self,
+        phase: &'p PhaseRecord,
+    ) -> impl Iterator<Item = (u64, &'p RequestTally<PackedLatencies>)> {
+        let request = self.request;
+        phase
+            .intervals
+            .iter()
+            .filter_map(move |interval| Some((interval.from_ns, interval.of(request)?)))
+            .filter(|(_, tally)| tally.outcomes.total() > 0)
+    }
+}
+
 fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     let phases: Vec<&PhaseRecord> = match gate.scope.phase {
         Some(index) => record
@@ -198,34 +296,42 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
             .collect(),
         None => record.phases.iter().collect(),
     };
-    let undecided = |reason: String| GateResult {
-        gate: gate.clone(),
-        verdict: Verdict::Inconclusive,
-        observed: None,
-        lower: None,
-        upper: None,
-        samples: 0,
-        reason,
-        share: None,
-    };
     if phases.iter().all(|phase| phase.measured_ns() == 0) {
         let why = record
             .doubts
             .iter()
             .find(|doubt| doubt.forbids_pass())
             .map_or_else(|| "nothing was measured".to_owned(), ToString::to_string);
-        return undecided(why);
+        return GateResult::undecided(gate, why);
     }
+    let request = match &gate.gate.request {
+        None => None,
+        Some(name) => match record.request_named(name) {
+            Some(request) => Some(request),
+            None => {
+                return GateResult::undecided(
+                    gate,
+                    format!("the run has no request named `{name}`"),
+                );
+            }
+        },
+    };
+    let subject = Subject {
+        phases: &phases,
+        request,
+    };
     let mut result = match gate.gate.metric {
-        Metric::Latency { kind, percentile } => requests::latency(gate, &phases, kind, percentile),
-        Metric::ErrorRate => requests::error_rate(gate, &phases),
+        Metric::Latency { kind, percentile } => requests::latency(gate, &subject, kind, percentile),
+        Metric::ErrorRate => requests::error_rate(gate, &subject),
         Metric::Throughput | Metric::Goodput | Metric::TokensPerSecond => {
-            requests::rate(gate, &phases)
+            requests::rate(gate, &subject)
         }
         Metric::Telemetry(metric) => telemetry::judge(record, gate, &phases, metric),
         Metric::Scaling(metric) => scaling::judge(record, gate, &phases, metric),
+        Metric::Growth(metric) => growth::sampled(record, gate, &phases, metric),
+        Metric::Drift { kind, percentile } => growth::drift(gate, &subject, kind, percentile),
     };
-    if !matches!(gate.gate.metric, Metric::Telemetry(_))
+    if gate.gate.metric.is_of_requests()
         && let Some(doubt) = record.doubts.iter().find(|doubt| {
             doubt.undermines_requests()
                 && doubt
@@ -241,7 +347,7 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     if result.verdict == Verdict::Fail
         && let Metric::Latency { kind, percentile } = gate.gate.metric
         && let Some(late) = generator::too_late(&gate.gate, &phases)
-        && requests::latency(&late.forgiving(gate), &phases, kind, percentile).verdict
+        && requests::latency(&late.forgiving(gate), &subject, kind, percentile).verdict
             != Verdict::Fail
     {
         result.verdict = Verdict::Inconclusive;

@@ -1,6 +1,6 @@
 //! Gates on requests: latency percentiles, error rate, throughput.
 
-use super::{GateResult, ScopedGate, ShareEvidence, Verdict, decide, shown};
+use super::{GateResult, ScopedGate, ShareEvidence, Subject, Verdict, decide, shown, windows};
 use crate::gate::{LatencyKind, Metric, Percentile};
 use crate::record::{Distribution, Latencies, Over, PhaseInterval, PhaseRecord, RequestTally};
 use crate::stats::{
@@ -34,16 +34,22 @@ impl Objection {
 /// `p99 < T`: the share of requests that are slower than T, failed or timed out is below 1 %.
 pub(super) fn latency(
     gate: &ScopedGate,
-    phases: &[&PhaseRecord],
+    subject: &Subject<'_>,
     kind: LatencyKind,
     percentile: Percentile,
 ) -> GateResult {
-    let total = totals(phases);
     let objection = Objection::Slower(kind, nanoseconds(gate.gate.limit.value));
+    if let Some(length) = gate.gate.worst {
+        let what = format!("over {}", gate.gate.limit);
+        let allowed = percentile.allowed_share();
+        let count = |tally: &RequestTally<_>| objection.count(tally);
+        return windows::share(gate, subject, length, allowed, &what, count);
+    }
+    let total = subject.total();
     let over = objection.count(&total);
-    let evidence = share_evidence(phases, objection, percentile.allowed_share(), &total);
+    let evidence = share_evidence(subject, objection, percentile.allowed_share(), &total);
     let what = format!("over {}", gate.gate.limit);
-    let mut result = judge_share(gate, phases, over, evidence, &what);
+    let mut result = judge_share(gate, subject, over, evidence, &what);
     let order = Order {
         known: total.latencies(kind),
         total: over.total,
@@ -63,11 +69,22 @@ pub(super) fn latency(
 }
 
 /// The share of requests that did not succeed.
-pub(super) fn error_rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
-    let total = totals(phases);
+pub(super) fn error_rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult {
+    if let Some(length) = gate.gate.worst {
+        let count = |tally: &RequestTally<_>| Objection::NotOk.count(tally);
+        return windows::share(
+            gate,
+            subject,
+            length,
+            gate.gate.limit.value,
+            "not ok",
+            count,
+        );
+    }
+    let total = subject.total();
     let over = Objection::NotOk.count(&total);
-    let evidence = share_evidence(phases, Objection::NotOk, gate.gate.limit.value, &total);
-    let mut result = judge_share(gate, phases, over, evidence, "not ok");
+    let evidence = share_evidence(subject, Objection::NotOk, gate.gate.limit.value, &total);
+    let mut result = judge_share(gate, subject, over, evidence, "not ok");
     result.observed = (over.total > 0).then(|| over.at_most as f64 / over.total as f64);
     result.lower = result.share.map(|share| share.lower);
     result.upper = result.share.map(|share| share.upper);
@@ -76,34 +93,34 @@ pub(super) fn error_rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResu
 
 /// Throughput, goodput or tokens per second, by batch means over the whole seconds of the measured
 /// window.
-pub(super) fn rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
-    let total = totals(phases);
-    let window: u64 = phases.iter().map(|phase| phase.measured_ns()).sum();
-    let in_window = |count: u64| crate::record::per_second(count, window);
-    let (of_second, samples): (fn(&PhaseInterval) -> u64, u64) = match gate.gate.metric {
-        Metric::Goodput => (|second| second.measured.good, total.good),
-        Metric::TokensPerSecond => (|second| second.counts.token_events, total.streams.tokens),
-        _ => (
-            |second| second.measured.response.count(),
-            total.response.count(),
-        ),
+pub(super) fn rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult {
+    let is_of_tokens = gate.gate.metric == Metric::TokensPerSecond;
+    if is_of_tokens && (gate.gate.worst.is_some() || subject.request.is_some()) {
+        // They are counted as they come, and not by the request that they belong to.
+        let why = "tokens per second are judged over a phase and all its requests";
+        return GateResult::undecided(gate, why.to_owned());
+    }
+    if let Some(length) = gate.gate.worst {
+        return windows::rate(gate, subject, length);
+    }
+    let total = subject.total();
+    let window: u64 = subject.phases.iter().map(|phase| phase.measured_ns()).sum();
+    let samples = match gate.gate.metric {
+        Metric::Goodput => total.good,
+        Metric::TokensPerSecond => total.streams.tokens,
+        _ => total.response.count(),
     };
-    // Tokens come in events, which are counted as they come; how many an event carries is known on
-    // average.
-    let factor = match gate.gate.metric {
-        Metric::TokensPerSecond => total.streams.tokens_per_event().unwrap_or(1.0),
-        _ => 1.0,
-    };
-    let per_second: Vec<f64> = phases
+    let per_second: Vec<f64> = subject
+        .phases
         .iter()
         .flat_map(|phase| phase.whole_seconds())
-        .map(|second| of_second(second) as f64 * factor)
+        .map(|second| rate_of(gate.gate.metric, subject, &total, second))
         .collect();
     let observed = match gate.gate.metric {
         Metric::TokensPerSecond => {
             per_second.iter().sum::<f64>() / (per_second.len().max(1) as f64)
         }
-        _ => in_window(samples),
+        _ => crate::record::per_second(samples, window),
     };
     let interval = stats::batch_means(&per_second, ALPHA);
     let (verdict, reason) = match &interval {
@@ -139,15 +156,27 @@ pub(super) fn rate(gate: &ScopedGate, phases: &[&PhaseRecord]) -> GateResult {
         samples,
         reason,
         share: None,
+        growth: None,
     }
 }
 
-fn totals(phases: &[&PhaseRecord]) -> RequestTally {
-    let mut total = RequestTally::default();
-    for phase in phases {
-        total.merge(&phase.total);
+/// What a second adds to a rate.
+fn rate_of(
+    metric: Metric,
+    subject: &Subject<'_>,
+    total: &RequestTally,
+    second: &PhaseInterval,
+) -> f64 {
+    let of_requests = second.of(subject.request);
+    match metric {
+        Metric::Goodput => of_requests.map_or(0.0, |tally| tally.good as f64),
+        // Tokens come in events, which are counted as they come; how many an event carries is known
+        // on average.
+        Metric::TokensPerSecond => {
+            second.counts.token_events as f64 * total.streams.tokens_per_event().unwrap_or(1.0)
+        }
+        _ => of_requests.map_or(0.0, |tally| tally.response.count() as f64),
     }
-    total
 }
 
 fn nanoseconds(seconds: f64) -> u64 {
@@ -163,7 +192,7 @@ fn nanoseconds(seconds: f64) -> u64 {
 /// The counts and their bounds; `None` when the window is too short to know how requests hang
 /// together.
 fn share_evidence(
-    phases: &[&PhaseRecord],
+    subject: &Subject<'_>,
     objection: Objection,
     allowed: f64,
     total: &RequestTally,
@@ -172,13 +201,12 @@ fn share_evidence(
     // The design effect is taken at the gate's own threshold and at the observed p95 and p99.
     let seconds = |objection: Objection| -> Vec<Vec<Second>> {
         let of_phase = |phase: &&PhaseRecord| {
-            let measured = phase.intervals.iter().map(|interval| &interval.measured);
-            measured
-                .map(|tally| objection.count(tally).second())
-                .filter(|second| second.requests > 0)
+            subject
+                .seconds(phase)
+                .map(|(_, tally)| objection.count(tally).second())
                 .collect()
         };
-        phases.iter().map(of_phase).collect()
+        subject.phases.iter().map(of_phase).collect()
     };
     let mut thresholds = vec![seconds(objection)];
     for quantile in [0.95, 0.99] {
@@ -205,7 +233,7 @@ fn share_evidence(
 
 fn judge_share(
     gate: &ScopedGate,
-    phases: &[&PhaseRecord],
+    subject: &Subject<'_>,
     over: Over,
     evidence: Option<ShareEvidence>,
     what: &str,
@@ -219,7 +247,7 @@ fn judge_share(
             Verdict::Inconclusive,
             "the requests ended within one second: nothing shows how they hang together".to_owned(),
         ),
-        Some(evidence) => explain(evidence, phases, what),
+        Some(evidence) => explain(evidence, subject.phases, what),
     };
     GateResult {
         gate: gate.clone(),
@@ -230,6 +258,7 @@ fn judge_share(
         samples: over.total,
         reason,
         share: evidence,
+        growth: None,
     }
 }
 

@@ -62,6 +62,7 @@ pub(super) fn judge(
         samples: count,
         reason: String::new(),
         share: None,
+        growth: None,
     };
     match measured {
         Measured::Unknown(reason) => result.reason = reason,

@@ -53,8 +53,9 @@ pub(super) fn judge(
             lower: None,
             upper: None,
             samples: 0,
-            reason: why_no_series(record, metric),
+            reason: why_no_series(record, metric.name),
             share: None,
+            growth: None,
         };
     };
     let which = if of_many {
@@ -90,6 +91,7 @@ pub(super) fn judge(
         samples,
         reason,
         share: None,
+        growth: None,
     }
 }
 
@@ -101,17 +103,14 @@ fn family(metric: &TelemetryMetric) -> &str {
     }
 }
 
-fn why_no_series(record: &RunRecord, metric: &TelemetryMetric) -> String {
-    match record
-        .source_of(metric.name)
-        .map(|source| &source.info.state)
-    {
+pub(super) fn why_no_series(record: &RunRecord, metric: &str) -> String {
+    match record.source_of(metric).map(|source| &source.info.state) {
         Some(SourceState::Unavailable(reason)) => reason.clone(),
         Some(SourceState::Off) => "this telemetry is switched off in the scenario".to_owned(),
         Some(SourceState::Present) => {
-            format!("the source of `{}` does not report it here", metric.name)
+            format!("the source of `{metric}` does not report it here")
         }
-        None => format!("nothing sampled `{}`", metric.name),
+        None => format!("nothing sampled `{metric}`"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The real binary: what it prints, what it leaves, how it exits, and how it takes trouble.
 
 use crate::support::program::{Bench, Said, files_below, signal};
+use crate::support::records::{Story, answers};
 use crate::support::tcp::{Manner, Tcp, nobody};
 use serde_json::Value;
 use std::process::Stdio;
@@ -67,6 +68,8 @@ fn help_shows_commands_and_exit_codes() {
       db          Look after that database
       baseline    Choose the run that others of its scenario and environment are compared with
       prune       Remove runs that no rule keeps
+      compare     Compare new runs with old ones: better, same, worse or unclear
+      judge       Judge a finished run again, by its own gates and by new ones
       serve       Serve the built-in reference inference API
       gpu         Measure what the GPUs of this host can do, and find those that are sick
       help        Print this message or the help of the given subcommand(s)
@@ -542,5 +545,120 @@ fn reports_of_nothing_are_refused() {
         said.stderr.contains("there is no run below `results`"),
         "{}",
         said.stderr
+    );
+}
+
+/// A minute in which 1 % of the answers are slow, on disk.
+fn finished_run(bench: &Bench) {
+    let seconds = vec![answers(198, 20.0).and(2, 300.0); 60];
+    Story::new()
+        .phase("c10", &["response.p95 < 100ms"], &seconds)
+        .called("one", "2026-11-23T07:36:12Z")
+        .store(&bench.path().join("results"));
+}
+
+#[test]
+fn a_finished_run_is_judged_again_bit_for_bit() {
+    let bench = Bench::new();
+    finished_run(&bench);
+    let report = bench.run(&["report", "one", "--format", "json"]).exits(0);
+    let before = files_below(&bench.only_run());
+    let again = bench.run(&["judge", "one", "--format", "json"]).exits(0);
+    assert_eq!(report.stdout, again.stdout);
+    assert_eq!(files_below(&bench.only_run()), before);
+}
+
+#[test]
+fn new_gates_on_an_old_run_decide_the_exit_code() {
+    let bench = Bench::new();
+    finished_run(&bench);
+    let judge = |gates: &[&str]| {
+        let mut args = vec!["judge", "last", "--format", "json"];
+        gates.iter().for_each(|gate| args.extend(["--gate", gate]));
+        bench.run(&args)
+    };
+    judge(&["c10: response.p90 < 100ms", "error_rate < 1%"]).exits(0);
+    judge(&["c10: response.p99.5 < 100ms"]).exits(1);
+    let unclear = judge(&["response.p99 < 100ms"]).exits(3);
+    let run: Value = serde_json::from_str(&unclear.stdout).unwrap();
+    let gates = run["gates"].as_array().unwrap();
+    assert_eq!(gates.len(), 2);
+    assert_eq!(
+        (&gates[0]["scope"], &gates[0]["verdict"]),
+        (&"c10".into(), &"PASS".into())
+    );
+    assert_eq!(
+        (&gates[1]["scope"], &gates[1]["verdict"]),
+        (&"run".into(), &"INCONCLUSIVE".into())
+    );
+    let wrong = judge(&["respons.p99 < 100ms"]).exits(2);
+    assert!(
+        wrong.stderr.contains("did you mean `response.p99`?"),
+        "{}",
+        wrong.stderr
+    );
+    let args = ["judge", "one", "--only", "--gate", "throughput > 1000/s"];
+    bench.run(&args).exits(1);
+    bench.run(&["judge", "two"]).exits(2);
+}
+
+/// A minute of answers of one latency, on disk.
+fn run_of(bench: &Bench, id: &str, ms: f64) {
+    Story::new()
+        .phase("c10", &[], &vec![answers(100, ms); 60])
+        .called(id, "2026-11-23T07:36:12Z")
+        .store(&bench.path().join("results"));
+}
+
+#[test]
+fn repeated_runs_are_compared_and_single_ones_are_not_judged() {
+    let bench = Bench::new();
+    for (id, ms) in [
+        ("a1", 20.0),
+        ("a2", 20.3),
+        ("a3", 20.1),
+        ("a4", 19.8),
+        ("a5", 20.2),
+    ] {
+        run_of(&bench, id, ms);
+        run_of(&bench, &id.replace('a', "b"), ms * 1.2);
+        run_of(&bench, &id.replace('a', "c"), ms * 1.003);
+    }
+    let compare = |old: &str, new: &str| bench.run(&["compare", old, new, "--format", "json"]);
+    let all = |side: &str| {
+        (1..=5)
+            .map(|n| format!("{side}{n}"))
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let slower = compare(&all("a"), &all("b")).exits(1);
+    let json: Value = serde_json::from_str(&slower.stdout).unwrap();
+    let p99 = &json["metrics"][2];
+    assert_eq!(
+        (&p99["metric"], &p99["change"]),
+        (&"response.p99".into(), &"worse".into())
+    );
+    assert!((p99["ratio"].as_f64().unwrap() - 1.2).abs() < 0.01, "{p99}");
+    compare(&all("a"), &all("c")).exits(0);
+    compare(&all("a"), &all("a")).exits(0);
+    compare("a1", "a1").exits(0);
+    // One new run is held against what five old ones predict; one against one says nothing.
+    compare(&all("a"), "b1").exits(1);
+    let single = compare("a1", "b1").exits(3);
+    assert!(
+        single
+            .stdout
+            .contains("how runs vary of themselves is not known")
+    );
+    bench
+        .run(&["compare", "a1,a2,a3", "b1,b2", "--paired"])
+        .exits(2);
+    let text = bench
+        .run(&["compare", &all("a"), &all("b"), "--paired"])
+        .exits(1);
+    assert!(
+        text.stdout.contains("WHY") && text.last_line().starts_with("FAIL"),
+        "{}",
+        text.stdout
     );
 }

@@ -28,6 +28,7 @@ mod kernel_stamps;
 mod kernels;
 mod late_generator;
 mod layers;
+mod leaks;
 mod open_loop;
 mod scenarios;
 mod streams;

@@ -399,3 +399,107 @@ fn the_summary_and_the_gate_show_the_same_percentile() {
     let summary = quantile_ms(&record.phases[0].total.response, 0.95);
     assert!((gate.observed.unwrap() * 1000.0 - summary).abs() < 1e-9);
 }
+
+#[test]
+fn a_bad_stretch_is_seen_where_the_whole_is_good() {
+    // One stretch of ten seconds in five minutes has 5 % slow answers.
+    let seconds: Vec<Second> = (0..300)
+        .map(|second| {
+            let slow = if (100..110).contains(&second) { 20 } else { 0 };
+            answers(400 - slow, 20.0).and(slow, 500.0)
+        })
+        .collect();
+    let judged = |gate: &str| only_gate(with(gate, &seconds));
+    assert_eq!(judged("response.p99 < 100ms").verdict, Verdict::Pass);
+    let worst = judged("response.p99 < 100ms worst 10s");
+    assert_eq!(worst.verdict, Verdict::Fail, "{}", worst.reason);
+    assert!(
+        worst.reason.contains("requests are over 100 ms"),
+        "{}",
+        worst.reason
+    );
+    let share = worst.share.unwrap();
+    assert!(share.lower > 0.01, "{share:?}");
+    let tolerant = judged("response.p90 < 100ms worst 10s");
+    assert_eq!(tolerant.verdict, Verdict::Pass, "{}", tolerant.reason);
+    assert!(
+        tolerant.reason.contains("200 of 4000"),
+        "{}",
+        tolerant.reason
+    );
+    // A hundred requests show no p99.
+    let few = judged("response.p99.9 < 1s worst 2s");
+    assert_eq!(few.verdict, Verdict::Inconclusive, "{}", few.reason);
+    let rate = judged("throughput > 390/s worst 10s");
+    assert_eq!(rate.verdict, Verdict::Pass, "{}", rate.reason);
+    assert_eq!(
+        judged("throughput > 410/s worst 10s").verdict,
+        Verdict::Fail
+    );
+    let quiet = only_gate(with(
+        "error_rate < 1% worst 10s",
+        &vec![Second::default(); 60],
+    ));
+    assert_eq!(quiet.verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn a_service_on_the_limit_does_not_fail_for_its_worst_stretch() {
+    // One answer in a hundred is slow, in each second: 1 % exactly.
+    let seconds = vec![answers(99, 20.0).and(1, 500.0); 300];
+    let result = only_gate(with("response.p99 < 100ms worst 10s", &seconds));
+    assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+}
+
+#[test]
+fn one_kind_of_request_is_judged_by_itself() {
+    let seconds: Vec<Second> = (0..60)
+        .map(|_| Second {
+            list_ms: vec![300.0; 40],
+            ..answers(100, 20.0)
+        })
+        .collect();
+    let judged = |gate: &str| {
+        only_gate(with(gate, &seconds).with_header(|header| {
+            header.requests = ["infer", "list"]
+                .map(|name| bench::record::RequestInfo {
+                    name: name.to_owned(),
+                    method: "GET".to_owned(),
+                    path: "/".to_owned(),
+                })
+                .to_vec();
+        }))
+    };
+    assert_eq!(judged("response.p99 < 100ms").verdict, Verdict::Fail);
+    let infer = judged("response.p99{request=infer} < 100ms");
+    assert_eq!((infer.verdict, infer.samples), (Verdict::Pass, 6000));
+    let list = judged("response.p99{request=list} < 100ms worst 10s");
+    assert_eq!((list.verdict, list.samples), (Verdict::Fail, 400));
+    assert_eq!(
+        judged("throughput{request=list} > 39/s").verdict,
+        Verdict::Pass
+    );
+    let unknown = judged("error_rate{request=lost} < 1%");
+    assert_eq!(unknown.verdict, Verdict::Inconclusive);
+    assert!(unknown.reason.contains("no request named `lost`"));
+}
+
+#[test]
+fn a_phase_that_is_not_steady_says_so() {
+    let doubts = |count: &dyn Fn(usize) -> usize| {
+        let seconds: Vec<Second> = (0..300)
+            .map(|at| answers(count(at) + at % 3, 20.0))
+            .collect();
+        let record = Story::new().phase("p", &[], &seconds).record();
+        let texts: Vec<String> = record.doubts.iter().map(ToString::to_string).collect();
+        texts
+    };
+    assert_eq!(doubts(&|_| 200), [""; 0]);
+    let warming = doubts(&|at| if at < 40 { 120 } else { 200 });
+    assert!(
+        warming[0].contains("the first 40.0 s of the measured window differ in throughput"),
+        "{warming:?}"
+    );
+    let drifting = doubts(&|at| 200 - at / 5);
+    assert!(drifting[0].contains("never settled"), "{drifting:?}");
+}

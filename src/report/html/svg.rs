@@ -248,6 +248,7 @@ fn read_out(unit: Unit) -> &'static str {
         Unit::Of(Dimension::Temperature) => "temperature",
         Unit::Of(Dimension::Power) => "power",
         Unit::Of(Dimension::Energy) => "energy",
+        Unit::Of(Dimension::BytesPerSecond | Dimension::Drift) => "growth",
         Unit::Megahertz => "clock",
         Unit::Of(Dimension::Count) | Unit::Count => "count",
     }

@@ -11,7 +11,7 @@ mod telemetry;
 use crate::record::{Doubt, Environment, RunRecord, TargetInfo};
 use crate::report::rows::doubt_scope;
 use crate::units::Dimension;
-use crate::verdict::{GateResult, Judgement, ShareEvidence, Verdict};
+use crate::verdict::{GateResult, GrowthEvidence, Judgement, ShareEvidence, Verdict};
 use phase::PhaseJson;
 use serde::Serialize;
 use telemetry::{Gpus, Instrument, Telemetry};
@@ -110,6 +110,9 @@ struct GateJson<'a> {
     samples: u64,
     reason: &'a str,
     share: Option<ShareEvidence>,
+    /// Rates are in the unit of the metric per second; blocks are seconds and values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth: Option<&'a GrowthEvidence>,
 }
 
 impl<'a> GateJson<'a> {
@@ -131,6 +134,7 @@ impl<'a> GateJson<'a> {
             samples: result.samples,
             reason: &result.reason,
             share: result.share.map(rounded),
+            growth: result.growth.as_ref(),
         }
     }
 }
@@ -158,6 +162,8 @@ pub(crate) fn unit(dimension: Dimension) -> (&'static str, f64) {
         Dimension::Power => ("watts", 1.0),
         Dimension::Energy => ("joules", 1.0),
         Dimension::Count => ("count", 1.0),
+        Dimension::BytesPerSecond => ("bytes_per_hour", 3600.0),
+        Dimension::Drift => ("ms_per_hour", 3_600_000.0),
     }
 }
 

@@ -16,6 +16,8 @@ const SECOND: u64 = 1_000_000_000;
 pub(crate) struct Second {
     pub(crate) ok_ms: Vec<f64>,
     pub(crate) other: Vec<Outcome>,
+    /// Good answers to the second kind of request.
+    pub(crate) list_ms: Vec<f64>,
     /// Share of the second in which the busiest worker was busy.
     pub(crate) busy: f64,
     /// By how much every request of it was sent late.
@@ -65,6 +67,20 @@ impl Second {
         }
         for _ in &self.ok_ms {
             interval.counts.lateness.record(self.late_ns);
+        }
+        for &ms in &self.list_ms {
+            let tally = interval.measured.of(1);
+            tally.planned += 1;
+            tally.finish(&Sample {
+                request: 1,
+                intended_ns: 0,
+                sent_ns: Some(0),
+                first_byte_ns: Some(0),
+                received_ns: None,
+                stream: None,
+                end_ns: nanoseconds(ms / 1e3),
+                outcome: Outcome::Ok,
+            });
         }
         interval.counts.busiest_ns = nanoseconds(self.busy);
         interval
@@ -249,6 +265,12 @@ impl Story {
     /// Writes the journal of a run that is over.
     pub(crate) fn store(self, results: &Path) -> RunFolder {
         self.begin(results).0
+    }
+
+    /// The memory of the machine.
+    pub(crate) fn memory_bytes(mut self, bytes: f64) -> Self {
+        self.header.environment.memory_bytes = format!("{bytes:.0}").parse().unwrap();
+        self
     }
 
     /// The journal stops here.

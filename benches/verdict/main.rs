@@ -1,0 +1,89 @@
+//! How often the verdicts err, by seeded simulation, and how long they take.
+//!
+//! `cargo bench --bench verdict` prints the tables of `docs/statistics.md` and one line of JSON;
+//! `-- --quick` does so with a tenth of the repetitions.
+#![expect(clippy::print_stdout, reason = "the tables are the result")]
+
+mod gates;
+mod shapes;
+mod speed;
+
+use bench::stats::{ALPHA, Budget, Envelope, Finding, growth};
+use serde_json::{Value, json};
+
+fn main() {
+    let quick = std::env::args().any(|arg| arg == "--quick");
+    // `cargo test` builds and runs benches too; it wants to know that they work, not how well.
+    let measures = std::env::args().any(|arg| arg == "--bench");
+    if !measures {
+        return;
+    }
+    let repetitions = if quick { 20 } else { 200 };
+    let result = json!({
+        "percentile_gates": gates::tables(repetitions),
+        "leaks_1h": leaks(1.0, repetitions),
+        "leaks_8h": leaks(8.0, repetitions / 4),
+        "judging_8h_s": speed::judging(),
+    });
+    println!("\n{result}");
+}
+
+/// FAIL and PASS by shape and leak, with a budget of 10 MiB/h.
+fn leaks(hours: f64, repetitions: u32) -> Value {
+    const RATES: [f64; 6] = [0.0, 3.0, 10.0, 30.0, 100.0, 300.0];
+    println!("\nGrowth gates, {hours} h, budget 10 MiB/h, {repetitions} runs each: FAIL/PASS");
+    println!(
+        "{:15} {}",
+        "MiB/h",
+        RATES.map(|rate| format!("{rate:>10}")).concat()
+    );
+    let mut rows = serde_json::Map::new();
+    let (mut alarms, mut acquittals, mut healthy) = (0.0, 0.0, 0.0);
+    for shape in shapes::ALL {
+        let rates = RATES.map(|rate| leak_rates(shape, hours, rate, repetitions));
+        let cells = rates
+            .map(|(fail, pass)| format!(" {fail:.3}/{pass:.2}"))
+            .concat();
+        println!("{:15} {cells}", shape.name);
+        if shape.healthy {
+            alarms += rates[0].0;
+            acquittals += rates[0].1;
+            healthy += 1.0;
+        }
+        rows.insert(shape.name.to_owned(), json!(rates));
+    }
+    println!(
+        "healthy shapes: false FAIL {:.4}, PASS {:.3}",
+        alarms / healthy,
+        acquittals / healthy
+    );
+    json!({ "rates": RATES, "fail_pass": rows, "false_fail": alarms / healthy, "pass": acquittals / healthy })
+}
+
+fn leak_rates(shape: shapes::Shape, hours: f64, rate: f64, repetitions: u32) -> (f64, f64) {
+    let budget = Budget {
+        per_second: 10.0 / 3600.0,
+        quantum: shape.quantum,
+        least_variance: (shape.quantum * shape.quantum / 12.0).max(0.05),
+        headroom: None,
+        alpha: ALPHA,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a few hours in seconds"
+    )]
+    let seconds = (hours * 3600.0) as usize;
+    let (mut fail, mut pass) = (0.0, 0.0);
+    for seed in 0..u64::from(repetitions) {
+        let series = shapes::series(shape, seconds, rate, 1000 + seed);
+        let envelope = Envelope::of(&series[seconds / 5..], 1.0).expect("enough samples");
+        match growth(&envelope, &budget).finding {
+            Finding::Growing => fail += 1.0,
+            Finding::Bounded => pass += 1.0,
+            Finding::Unclear(_) => {}
+        }
+    }
+    let all = f64::from(repetitions);
+    (fail / all, pass / all)
+}

@@ -1,0 +1,73 @@
+//! Whether the measured window of a phase is one piece: no warm-up left in it, no drift through it.
+
+use super::doubt::Doubt;
+use super::latencies::Distribution as _;
+use super::run::{INTERVAL_NS, PhaseRecord};
+use crate::stats;
+
+/// Shorter windows show nothing of the kind.
+const LEAST_SECONDS: usize = 60;
+/// What a warm-up that is left in the window must change of its mean to be worth a word.
+const LEAST_BIAS: f64 = 0.02;
+
+/// What is wrong with the steadiness of a phase under a steady load: at most one doubt for throughput
+/// and one for the median response time.
+pub(super) fn doubts(phase: &PhaseRecord) -> Vec<Doubt> {
+    // What changes because it was told to is no drift.
+    let load = &phase.info.load;
+    let mut levels = load.users().into_iter().chain(load.rate());
+    if !levels.all(|level| level.as_constant().is_some()) {
+        return Vec::new();
+    }
+    let seconds: Vec<_> = phase
+        .intervals
+        .iter()
+        .filter(|interval| {
+            interval.from_ns >= phase.measured_from_ns
+                && interval.from_ns + INTERVAL_NS <= phase.measured_to_ns
+        })
+        .map(|interval| &interval.measured.response)
+        .collect();
+    if seconds.len() < LEAST_SECONDS {
+        return Vec::new();
+    }
+    let throughput: Vec<f64> = seconds.iter().map(|second| second.count() as f64).collect();
+    let median: Vec<f64> = seconds
+        .iter()
+        .filter_map(|second| second.quantile_ns(0.5))
+        .map(|ns| ns as f64)
+        .collect();
+    [
+        ("throughput", throughput),
+        ("the median response time", median),
+    ]
+    .into_iter()
+    .filter_map(|(name, values)| look(phase.index, name, &values))
+    .collect()
+}
+
+fn look(phase: usize, name: &str, values: &[f64]) -> Option<Doubt> {
+    let settling = stats::settling(values)?;
+    let series = name.to_owned();
+    if let Some(change) = stats::drift(&values[settling.cut.min(values.len() / 2)..]) {
+        return Some(if settling.never {
+            Doubt::NeverSettled { phase, series }
+        } else {
+            Doubt::Drifting {
+                phase,
+                series,
+                change,
+            }
+        });
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let rest = mean(&values[settling.cut..]);
+    let bias = (mean(values) / rest - 1.0).abs();
+    (!settling.never && settling.cut > 0 && rest > 0.0 && bias > LEAST_BIAS).then(|| {
+        Doubt::WarmupTooShort {
+            phase,
+            series,
+            unlike_ns: settling.cut as u64 * INTERVAL_NS,
+        }
+    })
+}
