@@ -1,6 +1,7 @@
 //! The arguments of each subcommand.
 
 use super::database::{DatabaseArgs, DbArgs, PushArgs};
+use super::first_steps::{CompletionsArgs, DocsArgs, DoctorArgs, ExplainArgs, InitArgs};
 use super::gpu::GpuArgs;
 use super::history::{BaselineArgs, HistoryArgs, PruneArgs, RegressionArgs, ShowArgs};
 use crate::commands::{
@@ -43,6 +44,8 @@ Exit codes:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Write a commented scenario, from answers, from flags, or from an OpenAPI document.
+    Init(InitArgs),
     /// Run a scenario and judge it by its gates.
     Run(RunArgs),
     /// Search for the highest load that still passes the gates of a phase.
@@ -73,6 +76,19 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Measure what the GPUs of this host can do, and find those that are sick.
     Gpu(GpuArgs),
+    /// Say what this machine lacks for generating load and watching GPUs.
+    Doctor(DoctorArgs),
+    /// Explain a code of a finding or a doubt, or list all of them.
+    Explain(ExplainArgs),
+    /// Print the JSON Schema of scenarios, for editors.
+    Schema,
+    /// Print completions for a shell.
+    Completions(CompletionsArgs),
+    /// Print the man page: `bench man > bench.1`.
+    Man,
+    /// Print a page of the documentation that is made from the code.
+    #[command(hide = true)]
+    Docs(DocsArgs),
 }
 
 /// When to use colour.

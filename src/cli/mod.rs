@@ -3,6 +3,8 @@
 mod args;
 mod database;
 mod diagnostics;
+mod first_steps;
+mod generate;
 mod gpu;
 mod history;
 
@@ -38,6 +40,7 @@ fn code(ending: Ending) -> u8 {
         Ending::Fail => 1,
         Ending::Inconclusive => 3,
         Ending::Interrupted => 130,
+        Ending::Refused => 2,
     }
 }
 
@@ -100,6 +103,28 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             commands::compare(&args.results, runs, options, args.format.into(), output)
         }
         Command::Judge(args) => commands::judge(&args.results, &args.run, &(&args).into(), output),
+        Command::Init(args) => commands::init(&args.into(), output),
+        Command::Doctor(args) => Ok(commands::doctor(&args.results, output)),
+        Command::Explain(args) => commands::explain(args.code.as_deref(), output),
+        Command::Schema => {
+            commands::schema(output);
+            Ok(Ending::Done)
+        }
+        Command::Completions(args) => {
+            output.result(&generate::completions(args.shell));
+            Ok(Ending::Done)
+        }
+        Command::Man => {
+            let text = generate::man().map_err(|error| {
+                CommandError::setup(format!("the man page cannot be made: {error}"), "")
+            })?;
+            output.result(&text);
+            Ok(Ending::Done)
+        }
+        Command::Docs(args) => {
+            commands::page(args.page.into(), output);
+            Ok(Ending::Done)
+        }
         Command::Serve(args) => commands::serve(&args.into(), output).map(|()| Ending::Done),
     }
 }

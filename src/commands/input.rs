@@ -106,7 +106,7 @@ fn read_data_files(scenario: &Scenario, folder: &Path) -> BTreeMap<String, Resul
     clippy::disallowed_methods,
     reason = "the one place that reads input files; callers name the path"
 )]
-fn read_text(path: &Path) -> std::io::Result<String> {
+pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
     std::fs::read_to_string(path)
 }
 

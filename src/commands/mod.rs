@@ -4,9 +4,12 @@ mod capacity;
 mod check;
 mod child;
 mod compare;
+mod doctor;
+mod explain;
 mod github;
 mod gpu;
 mod history;
+mod init;
 mod input;
 mod judge;
 mod output;
@@ -14,6 +17,7 @@ mod preflight;
 mod progress;
 mod prune;
 mod push;
+mod reference;
 mod regression;
 mod report;
 mod run;
@@ -24,13 +28,17 @@ mod views;
 pub use capacity::{CapacityOptions, capacity};
 pub use check::check;
 pub use compare::compare;
+pub use doctor::doctor;
+pub use explain::explain;
 pub use gpu::{GpuOptions, gpu};
 pub use history::{HistoryFormat, HistoryOptions, Origin, history, show};
+pub use init::{Auth, InitOptions, Kind, init};
 pub use input::{CommandError, Loaded, load};
 pub use judge::{JudgeOptions, judge};
 pub use output::Output;
 pub use prune::{baseline, prune};
 pub use push::{PushWhat, database_status, migrate, push};
+pub use reference::{Page, SCENARIO_SCHEMA, page, schema};
 pub use regression::{RegressionOptions, regression};
 pub use report::report;
 pub use run::{RunOptions, run};
@@ -49,6 +57,8 @@ pub enum Ending {
     Inconclusive,
     /// The run was interrupted; there is a partial report.
     Interrupted,
+    /// This machine does not allow runs.
+    Refused,
 }
 
 /// What is printed on stdout in the end.

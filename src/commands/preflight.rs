@@ -70,7 +70,7 @@ fn disk_needed(plan: &Plan) -> u64 {
 }
 
 /// The folder of results may still have to be made.
-fn nearest_existing(path: &Path) -> &Path {
+pub(super) fn nearest_existing(path: &Path) -> &Path {
     path.ancestors()
         .find(|ancestor| ancestor.is_dir())
         .unwrap_or(Path::new("."))

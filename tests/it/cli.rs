@@ -58,21 +58,25 @@ fn help_shows_commands_and_exit_codes() {
     Usage: bench [OPTIONS] <COMMAND>
 
     Commands:
-      run         Run a scenario and judge it by its gates
-      check       Read a scenario and print its plan, without sending anything
-      report      Build the reports of a run again from its journal, also of one that was cut off
-      history     List earlier runs, or show how a metric went over them
-      show        Show an earlier run in a few numbers
-      regression  Judge whether a run is worse than the runs before it
-      push        Send runs to the database that a team shares
-      db          Look after that database
-      baseline    Choose the run that others of its scenario and environment are compared with
-      prune       Remove runs that no rule keeps
-      compare     Compare new runs with old ones: better, same, worse or unclear
-      judge       Judge a finished run again, by its own gates and by new ones
-      serve       Serve the built-in reference inference API
-      gpu         Measure what the GPUs of this host can do, and find those that are sick
-      help        Print this message or the help of the given subcommand(s)
+      init         Write a commented scenario, from answers, from flags, or from an OpenAPI document
+      run          Run a scenario and judge it by its gates
+      check        Read a scenario and print its plan, without sending anything
+      report       Build the reports of a run again from its journal, also of one that was cut off
+      history      List earlier runs, or show how a metric went over them
+      show         Show an earlier run in a few numbers
+      regression   Judge whether a run is worse than the runs before it
+      push         Send runs to the database that a team shares
+      db           Look after that database
+      baseline     Choose the run that others of its scenario and environment are compared with
+      prune        Remove runs that no rule keeps
+      serve        Serve the built-in reference inference API
+      gpu          Measure what the GPUs of this host can do, and find those that are sick
+      doctor       Say what this machine lacks for generating load and watching GPUs
+      explain      Explain a code of a finding or a doubt, or list all of them
+      schema       Print the JSON Schema of scenarios, for editors
+      completions  Print completions for a shell
+      man          Print the man page: `bench man > bench.1`
+      help         Print this message or the help of the given subcommand(s)
 
     Options:
       -q, --quiet

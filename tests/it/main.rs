@@ -18,6 +18,7 @@ mod engine;
 mod fake_cuda;
 #[cfg(target_os = "linux")]
 mod fake_nvml;
+mod first_steps;
 mod freeze;
 #[cfg(target_os = "linux")]
 mod gpu;
