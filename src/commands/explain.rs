@@ -249,6 +249,12 @@ const DOUBTS: &[Explanation] = &[
                report may be off by the step.",
     },
     Explanation {
+        code: "unchecked-certificate",
+        what: "the target's certificate was not checked",
+        text: "`insecure = true` under [target] tls was set: whoever answered may not be the target. Give its\n\
+               authority with `ca` instead.",
+    },
+    Explanation {
         code: "telemetry-lost",
         what: "a telemetry source stopped delivering",
         text: "Gates on its metrics are inconclusive where too little is known. The message says why the\n\

@@ -60,6 +60,7 @@ fn help_shows_commands_and_exit_codes() {
     Commands:
       init         Write a commented scenario, from answers, from flags, or from an OpenAPI document
       run          Run a scenario and judge it by its gates
+      capacity     Search for the highest load that still passes the gates of a phase
       check        Read a scenario and print its plan, without sending anything
       report       Build the reports of a run again from its journal, also of one that was cut off
       history      List earlier runs, or show how a metric went over them
@@ -69,6 +70,8 @@ fn help_shows_commands_and_exit_codes() {
       db           Look after that database
       baseline     Choose the run that others of its scenario and environment are compared with
       prune        Remove runs that no rule keeps
+      compare      Compare new runs with old ones: better, same, worse or unclear
+      judge        Judge a finished run again, by its own gates and by new ones
       serve        Serve the built-in reference inference API
       gpu          Measure what the GPUs of this host can do, and find those that are sick
       doctor       Say what this machine lacks for generating load and watching GPUs

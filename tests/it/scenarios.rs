@@ -91,6 +91,7 @@ fn every_shipped_scenario_compiles_as_it_is() {
             "chat.toml",
             "prod.toml",
             "quickstart.toml",
+            "soak-short.toml",
             "soak.toml"
         ]
     );
