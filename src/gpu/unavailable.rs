@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn finds_the_name_of_a_missing_symbol() {
-        let glibc = "/tmp/libnvidia-ml.so.1: undefined symbol: nvmlDeviceGetName";
+        let glibc = "libnvidia-ml.so.1: undefined symbol: nvmlDeviceGetName";
         assert_eq!(symbol(glibc), "nvmlDeviceGetName");
         assert_eq!(symbol("Symbol not found: nvmlInit_v2"), "nvmlInit_v2");
         assert_eq!(symbol("nvmlInit_v2"), "nvmlInit_v2");

@@ -145,7 +145,7 @@ pub(super) struct PhaseRow {
     pub(super) rate: String,
     pub(super) response: LatencyRow,
     pub(super) service: LatencyRow,
-    /// What waiting to be sent adds to the 99th percentile; nothing without latencies.
+    /// What waiting to be sent, and here to be read, adds to the 99th percentile; nothing without latencies.
     pub(super) queueing: String,
 }
 

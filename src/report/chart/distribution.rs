@@ -65,7 +65,7 @@ pub(crate) fn percentiles(record: &RunRecord, judgement: &Judgement) -> Chart {
         title: "Latency by percentile".to_owned(),
         subtitle:
             "successful requests of the measured windows; the gap between response (solid) and \
-                   service (broken) is time spent waiting to be sent"
+                   service (broken) is time spent waiting to be sent or, here, to be read"
                 .to_owned(),
         size: Size::Tall,
         x: XAxis::Percentile { to: top },

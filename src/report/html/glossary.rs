@@ -22,8 +22,9 @@ pub(super) const GLOSSARY: &[(&str, &str)] = &[
     ),
     (
         "Service time",
-        "From the actual send to the last byte. The difference to the response time is time spent \
-         waiting to be sent: queueing.",
+        "From the actual send to the last byte; on Linux over plain TCP, to the moment the kernel had \
+         it. The difference to the response time is queueing: waiting to be sent, and waiting here to be \
+         read (the client queue).",
     ),
     ("TTFB", "Time to first byte, from the intended start."),
     (
