@@ -1,6 +1,7 @@
 //! The database that a team shares: a real PostgreSQL server, the real binary.
 
 use crate::history::run;
+use crate::support::authority::Authority;
 use crate::support::postgres::{self, Database, Postgres, runtime};
 use crate::support::program::{Bench, Said};
 use crate::support::tcp::{Manner, Tcp};
@@ -501,4 +502,83 @@ fn histograms_of_several_runs_are_merged() {
     };
     near(0.5, 51.0);
     near(0.51, 52.0);
+}
+
+#[test]
+fn a_server_is_trusted_by_its_certificate_and_its_name() {
+    let authority = Authority::new();
+    let identity = authority.sign("localhost");
+    let Some(server) = Postgres::listening(Some(&identity)) else {
+        return;
+    };
+    let database = migrated(&server);
+    let bench = with_runs(1);
+    let trusted = bench.path().join("ca.pem");
+    std::fs::write(&trusted, &authority.pem).unwrap();
+    let other = bench.path().join("other.pem");
+    std::fs::write(&other, Authority::new().pem).unwrap();
+    let of = |host: &str, file: &Path| {
+        database.tcp_url(host, &format!("sslrootcert={}", file.display()))
+    };
+    let push = |url: &str| bench.run(&["push", "--all", "--database-url", url]);
+    for (url, words) in [
+        (
+            of("localhost", &other),
+            "invalid peer certificate: BadSignature",
+        ),
+        (of("127.0.0.1", &trusted), "not valid for name"),
+    ] {
+        let said = push(&url).exits(2);
+        assert!(said.stderr.contains(words), "{url}: {}", said.stderr);
+        assert_eq!(runs_in(&database), 0);
+    }
+    database.run(
+        "create table public.seen (encrypted boolean); \
+         create function public.look() returns trigger language plpgsql as \
+         $$ begin insert into public.seen select ssl from pg_stat_ssl where pid = pg_backend_pid(); \
+         return new; end $$; \
+         create trigger look after insert on bench.run for each row execute function public.look()",
+    );
+    let said = push(&of("localhost", &trusted)).exits(0);
+    assert_eq!(said.stdout, "1 pushed, 0 already there\n");
+    assert_eq!(
+        database.number("select count(*) from public.seen where encrypted"),
+        1
+    );
+}
+
+#[test]
+fn a_server_without_tls_gets_nothing_where_tls_is_demanded() {
+    let Some(server) = Postgres::listening(None) else {
+        return;
+    };
+    let database = migrated(&server);
+    let bench = with_runs(1);
+    std::fs::write(bench.path().join("ca.pem"), Authority::new().pem).unwrap();
+    let query = format!("sslrootcert={}", bench.path().join("ca.pem").display());
+    let url = database.tcp_url("localhost", &query);
+    let said = bench
+        .run(&["push", "--all", "--database-url", &url])
+        .exits(2);
+    assert!(said.stderr.contains("TLS"), "{}", said.stderr);
+    assert_eq!(runs_in(&database), 0);
+    // On this host it may go without, if nothing else is said.
+    let url = database.tcp_url("localhost", "");
+    bench
+        .run(&["push", "--all", "--database-url", &url])
+        .exits(0);
+    assert_eq!(runs_in(&database), 1);
+}
+
+#[test]
+fn a_scenario_names_the_database_itself() {
+    let Some(server) = postgres::shared() else {
+        return;
+    };
+    let target = good();
+    let database = migrated(server);
+    let named = format!("[history]\ndatabase = \"{}\"\n", database.url());
+    let bench = Bench::with(&format!("{}\n{named}", scenario(&target)));
+    bench.run(&["run", "scenario.toml"]).exits(0);
+    assert_eq!(runs_in(&database), 1);
 }

@@ -1,6 +1,7 @@
 //! TLS against a server on a real socket, with certificates made for the test.
 
 use crate::support::Outside;
+use crate::support::authority::Authority;
 use bench::diag::SourceText;
 use bench::engine::ports::{Call, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect, TlsClient};
@@ -9,8 +10,6 @@ use bench::record::{Cause, Outcome};
 use bench::scenario;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::RootCertStore;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use std::collections::BTreeMap;
@@ -19,42 +18,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// An authority, and what it has signed.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-    roots: RootCertStore,
-}
-
-/// A certificate and its key.
-struct Identity {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.der().clone()).unwrap();
-        Self {
-            pem: certificate.pem(),
-            issuer: Issuer::new(params, key),
-            roots,
-        }
-    }
-
-    fn sign(&self, name: &str) -> Identity {
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { certificate, key }
-    }
-}
 
 /// What the server asks of its clients.
 #[derive(Clone, Copy, PartialEq, Eq)]

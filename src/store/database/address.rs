@@ -42,7 +42,8 @@ impl fmt::Debug for Address {
 impl Address {
     /// Reads `postgresql://user:password@host:5432/database?sslmode=verify-full`.
     ///
-    /// Without `sslmode`, TLS is demanded of every host but this one.
+    /// Without `sslmode`, TLS is demanded of every host but this one, and of this one too where
+    /// `sslrootcert` names whom to trust.
     ///
     /// # Errors
     /// What is wrong with it; never any part of it, which may hold a password.
@@ -77,8 +78,15 @@ impl Address {
             return Err(format!("the database URL names no host: {FORM}"));
         }
         let encryption = match mode {
+            Some("disable") if roots.is_some() => {
+                return Err(
+                    "the database URL has `sslrootcert`, which verifies TLS, and `sslmode=disable`, \
+                     which does without: leave one out"
+                        .to_owned(),
+                );
+            }
             Some("disable") => Encryption::Off,
-            None if config.get_hosts().iter().all(is_here) => Encryption::Off,
+            None if roots.is_none() && config.get_hosts().iter().all(is_here) => Encryption::Off,
             None | Some("require" | "verify-full") => Encryption::Verified(roots),
             Some(_) => {
                 return Err(
@@ -175,6 +183,13 @@ mod tests {
             of("postgresql://db.example/team?sslrootcert=ca.pem"),
             Ok(Encryption::Verified(Some(PathBuf::from("ca.pem"))))
         );
+        // Whoever says whom to trust wants it verified, here as elsewhere.
+        assert_eq!(
+            of("postgresql://localhost/team?sslrootcert=ca.pem"),
+            Ok(Encryption::Verified(Some(PathBuf::from("ca.pem"))))
+        );
+        let both = of("postgresql://db/team?sslmode=disable&sslrootcert=ca.pem");
+        assert!(both.unwrap_err().contains("leave one out"));
         for here in [
             "postgresql://localhost/team",
             "postgresql://127.0.0.1:5/team",

@@ -1,5 +1,6 @@
 //! What several test modules share: an in-memory HTTP server, plans from scenario text, and sinks.
 
+pub(crate) mod authority;
 pub(crate) mod memory;
 #[cfg(target_os = "linux")]
 pub(crate) mod postgres;

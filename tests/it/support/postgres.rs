@@ -1,9 +1,10 @@
 //! A real PostgreSQL server, started from the installed binaries on a socket in a folder of its own.
 //!
-//! It listens on no port, runs as an ordinary user even where tests run as root, and ends with the
-//! test program, however that ends.
+//! It listens on no port unless a test of TCP asks for it, runs as an ordinary user even where tests run
+//! as root, and ends with the test program, however that ends.
 
-use std::os::unix::fs::MetadataExt as _;
+use super::authority::Identity;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -20,6 +21,9 @@ pub(crate) struct Postgres {
     binaries: PathBuf,
     /// Whether this program is root, as which no server may run.
     is_root: bool,
+    /// Names the socket; a port of TCP only for one that listens.
+    port: u16,
+    listens: bool,
     pid: std::sync::Mutex<u32>,
 }
 
@@ -63,6 +67,38 @@ pub(crate) fn shared() -> Option<&'static Postgres> {
 impl Postgres {
     /// A server of one's own, for whoever breaks it.
     pub(crate) fn start() -> Option<Self> {
+        let server = Self::prepare()?;
+        server.run();
+        Some(server)
+    }
+
+    /// A server that listens on a free port of the loopback address, with TLS if it has a certificate.
+    pub(crate) fn listening(identity: Option<&Identity>) -> Option<Self> {
+        let mut server = Self::prepare()?;
+        server.listens = true;
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        server.port = free.local_addr().unwrap().port();
+        drop(free);
+        if let Some(identity) = identity {
+            server.keep("server.crt", &identity.certificate.pem());
+            server.keep("server.key", &identity.key.serialize_pem());
+        }
+        server.run();
+        Some(server)
+    }
+
+    /// Writes a file that only the server may read.
+    fn keep(&self, name: &str, text: &str) {
+        let path = self.folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        if self.is_root {
+            std::os::unix::fs::chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    /// Everything but the start.
+    fn prepare() -> Option<Self> {
         let Some(binaries) = binaries() else {
             #[expect(
                 clippy::print_stderr,
@@ -89,6 +125,8 @@ impl Postgres {
             folder,
             binaries,
             is_root,
+            port: 5432,
+            listens: false,
             pid: std::sync::Mutex::new(0),
         };
         let made = server
@@ -108,7 +146,6 @@ impl Postgres {
             "initdb: {}",
             String::from_utf8_lossy(&made.stderr)
         );
-        server.run();
         Some(server)
     }
 
@@ -135,9 +172,27 @@ impl Postgres {
             .arg(self.folder.join("data"))
             .arg("-k")
             .arg(&self.folder)
-            .args(["-c", "listen_addresses=", "-c", "max_connections=60"])
+            .args(["-p", &self.port.to_string(), "-c", "max_connections=60"])
             .args(["-c", "fsync=off", "-c", "shared_buffers=32MB"])
+            .args([
+                "-c",
+                if self.listens {
+                    "listen_addresses=127.0.0.1"
+                } else {
+                    "listen_addresses="
+                },
+            ])
             .stderr(std::fs::File::create(self.folder.join("log")).unwrap());
+        if self.folder.join("server.crt").exists() {
+            for (name, file) in [
+                ("ssl_cert_file", "server.crt"),
+                ("ssl_key_file", "server.key"),
+            ] {
+                let path = self.folder.join(file);
+                command.args(["-c", &format!("{name}={}", path.display())]);
+            }
+            command.args(["-c", "ssl=on"]);
+        }
         let (tell, told) = std::sync::mpsc::channel();
         // The kernel watches the thread that started the server, so that one must not end.
         std::thread::spawn(move || {
@@ -182,6 +237,7 @@ impl Postgres {
         let name = format!("d{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let database = Database {
             folder: self.folder.clone(),
+            port: self.port,
             name,
         };
         runtime().block_on(async {
@@ -196,6 +252,7 @@ impl Postgres {
         let mut config = tokio_postgres::Config::new();
         config
             .host_path(&self.folder)
+            .port(self.port)
             .user("bench")
             .dbname(database)
             .connect_timeout(Duration::from_secs(5));
@@ -217,6 +274,7 @@ impl Drop for Postgres {
 /// A database of a test.
 pub(crate) struct Database {
     folder: PathBuf,
+    port: u16,
     name: String,
 }
 
@@ -229,7 +287,15 @@ impl Database {
     /// Its URL for somebody else.
     pub(crate) fn url_for(&self, user: &str) -> String {
         let folder = self.folder.display().to_string().replace('/', "%2F");
-        format!("postgresql://{user}@{folder}/{}", self.name)
+        format!("postgresql://{user}@{folder}:{}/{}", self.port, self.name)
+    }
+
+    /// Its URL over TCP, for its owner, under a name of this host.
+    pub(crate) fn tcp_url(&self, host: &str, query: &str) -> String {
+        format!(
+            "postgresql://bench@{host}:{}/{}?{query}",
+            self.port, self.name
+        )
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -263,7 +329,11 @@ impl Database {
 
     pub(crate) async fn client(&self, user: &str) -> Client {
         let mut config = tokio_postgres::Config::new();
-        config.host_path(&self.folder).user(user).dbname(&self.name);
+        config
+            .host_path(&self.folder)
+            .port(self.port)
+            .user(user)
+            .dbname(&self.name);
         let (client, connection) = config.connect(NoTls).await.unwrap();
         tokio::spawn(connection);
         client
