@@ -2,7 +2,9 @@
 
 use super::args::FormatArg;
 use super::database::DatabaseArgs;
-use crate::commands::{CommandError, HistoryFormat, HistoryOptions, Origin, RegressionOptions};
+use crate::commands::{
+    CommandError, HistoryFormat, HistoryOptions, HistoryView, Origin, RegressionOptions, TrendView,
+};
 use crate::history::{Filter, Policy, Since, parse_since};
 use crate::store::Rules;
 use crate::units;
@@ -110,9 +112,9 @@ impl From<VerdictArg> for Verdict {
 enum HistoryFormatArg {
     /// Tables for people.
     Text,
-    /// Summaries, or the trend, for programs.
+    /// Summaries, the trend or all requests, for programs.
     Json,
-    /// The points of the trend.
+    /// The points of the trend, or the percentiles of all requests.
     Csv,
 }
 
@@ -139,8 +141,11 @@ pub(super) struct HistoryArgs {
     /// What to print.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: HistoryFormatArg,
+    /// Show all requests of the runs together: percentiles of merged histograms.
+    #[arg(long, conflicts_with = "metric")]
+    merge: bool,
     /// Print the runs for another program.
-    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["metric", "format"])]
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["metric", "merge", "format"])]
     export: Option<ExportArg>,
     /// Write the trend to this file as a page.
     #[arg(long, value_name = "FILE", requires = "metric")]
@@ -160,14 +165,21 @@ impl TryFrom<HistoryArgs> for HistoryOptions {
             (None, HistoryFormatArg::Json) => HistoryFormat::Json,
             (None, HistoryFormatArg::Csv) => HistoryFormat::Csv,
         };
+        let view = match args.metric {
+            Some(metric) => HistoryView::Trend(TrendView {
+                metric,
+                phase: args.phase,
+                html: args.html,
+                png: args.png,
+            }),
+            None if args.merge => HistoryView::Merged,
+            None => HistoryView::List,
+        };
         Ok(Self {
             origin: args.origin.origin()?,
             filter: args.filter.into_filter(Timestamp::now()),
-            metric: args.metric,
-            phase: args.phase,
+            view,
             format,
-            html: args.html,
-            png: args.png,
         })
     }
 }

@@ -3,11 +3,11 @@
 use super::input::CommandError;
 use super::{Ending, Format, Output, push};
 use crate::gate::metric_named;
-use crate::history::{Filter, RunSummary, trends};
+use crate::history::{Filter, MergedPhase, RunSummary, trends};
 use crate::report;
 use crate::store::{
-    Address, Baselines, Database, DatabaseError, RunFolder, StoredRuns, Wanted, summary_of, within,
-    write_file,
+    self, Address, Baselines, Database, DatabaseError, RunFolder, StoredRuns, Wanted, summary_of,
+    within, write_file,
 };
 use jiff::Timestamp;
 use std::path::PathBuf;
@@ -20,12 +20,30 @@ pub struct HistoryOptions {
     pub origin: Origin,
     /// Which runs.
     pub filter: Filter,
-    /// The metric whose trend is shown; a list of runs without.
-    pub metric: Option<String>,
-    /// The phase whose trend is shown; all without.
-    pub phase: Option<String>,
+    /// What of them.
+    pub view: HistoryView,
     /// What is printed.
     pub format: HistoryFormat,
+}
+
+/// What is shown of the runs.
+#[derive(Clone, Debug)]
+pub enum HistoryView {
+    /// A list of them.
+    List,
+    /// All their requests together.
+    Merged,
+    /// How a metric went.
+    Trend(TrendView),
+}
+
+/// A trend, and where it goes beside the output.
+#[derive(Clone, Debug)]
+pub struct TrendView {
+    /// The metric.
+    pub metric: String,
+    /// The phase; all without.
+    pub phase: Option<String>,
     /// File that gets the trend as a page.
     pub html: Option<PathBuf>,
     /// File that gets the trend as a picture.
@@ -39,61 +57,89 @@ pub enum HistoryFormat {
     Text,
     /// The summaries.
     Json,
-    /// The points of the trends.
+    /// The points of the trends, or the percentiles of all requests.
     Csv,
     /// What Apache Otava reads.
     Otava,
 }
 
-/// Lists runs, or shows the trend of a metric.
+/// Lists runs, shows the trend of a metric, or all requests together.
 ///
 /// # Errors
-/// When the metric is unknown or a file cannot be written. No runs at all is an answer.
+/// When the metric is unknown, runs cannot be read or a file cannot be written. No runs at all is an
+/// answer.
 pub fn history(options: &HistoryOptions, output: Output) -> Result<Ending, CommandError> {
-    if let Some(metric) = &options.metric {
-        metric_named(metric)
-            .map_err(|(message, hint)| CommandError::setup(message, hint.unwrap_or_default()))?;
-    }
-    let wanted = match (&options.metric, options.format) {
-        (Some(metric), _) => Wanted::Metric(metric),
-        (None, HistoryFormat::Text) => Wanted::Facts,
-        (None, _) => Wanted::Everything,
+    let wanted = match (&options.view, options.format) {
+        (HistoryView::Trend(trend), _) => {
+            metric_named(&trend.metric).map_err(|(message, hint)| {
+                CommandError::setup(message, hint.unwrap_or_default())
+            })?;
+            Wanted::Metric(&trend.metric)
+        }
+        (HistoryView::Merged, _) | (HistoryView::List, HistoryFormat::Text) => Wanted::Facts,
+        (HistoryView::List, _) => Wanted::Everything,
     };
     let runs = options.origin.runs(&options.filter, wanted, output)?;
-    let refuse =
-        |message: String| CommandError::setup(message, "choose with --scenario and --environment");
-    let text = match (options.format, &options.metric) {
-        (HistoryFormat::Json, None) => report::history_json(&runs),
-        (HistoryFormat::Otava, _) => report::otava_csv(&runs).map_err(refuse)?,
-        (HistoryFormat::Text, None) if runs.is_empty() => {
-            format!("no runs {}\n", options.origin.place())
-        }
-        (HistoryFormat::Text, None) => report::runs_table(&runs, output.width()),
-        (HistoryFormat::Csv, None) => {
-            return Err(CommandError::setup(
-                "a trend as CSV is that of a metric",
-                "name it with --metric, for example --metric response.p99",
-            ));
-        }
-        (format, Some(metric)) => trend(options, format, metric, &runs, output)?,
+    let text = match &options.view {
+        HistoryView::List => list(options, &runs, output)?,
+        HistoryView::Merged => merged(options, &runs, output)?,
+        HistoryView::Trend(view) => trend(view, options.format, &runs, output)?,
     };
     output.result(&text);
     Ok(Ending::Done)
 }
 
-fn trend(
+fn list(
     options: &HistoryOptions,
-    format: HistoryFormat,
-    metric: &str,
     runs: &[RunSummary],
     output: Output,
 ) -> Result<String, CommandError> {
-    let trends = trends(runs, metric, options.phase.as_deref());
+    Ok(match options.format {
+        HistoryFormat::Text if runs.is_empty() => format!("no runs {}\n", options.origin.place()),
+        HistoryFormat::Text => report::runs_table(runs, output.width()),
+        HistoryFormat::Json => report::history_json(runs),
+        HistoryFormat::Otava => report::otava_csv(runs).map_err(|message| {
+            CommandError::setup(message, "choose with --scenario and --environment")
+        })?,
+        HistoryFormat::Csv => {
+            return Err(CommandError::setup(
+                "a list of runs has no CSV",
+                "take a trend with --metric response.p99, or all requests with --merge",
+            ));
+        }
+    })
+}
+
+fn merged(
+    options: &HistoryOptions,
+    runs: &[RunSummary],
+    output: Output,
+) -> Result<String, CommandError> {
+    let phases = options.origin.merged(runs)?;
+    Ok(match options.format {
+        HistoryFormat::Json => report::merged_json(&phases),
+        HistoryFormat::Csv => report::merged_csv(&phases),
+        _ if phases.is_empty() => format!(
+            "no run {} that came to its end has requests\n",
+            options.origin.place()
+        ),
+        _ => report::merged_text(&phases, output.width()),
+    })
+}
+
+fn trend(
+    view: &TrendView,
+    format: HistoryFormat,
+    runs: &[RunSummary],
+    output: Output,
+) -> Result<String, CommandError> {
+    let metric = view.metric.as_str();
+    let trends = trends(runs, metric, view.phase.as_deref());
     let mut files = Vec::new();
-    if let Some(path) = &options.html {
+    if let Some(path) = &view.html {
         files.push((path, report::trend_page(metric, &trends).into_bytes()));
     }
-    if let Some(path) = &options.png {
+    if let Some(path) = &view.png {
         files.push((path, report::trend_picture(metric, &trends)));
     }
     for (path, bytes) in files {
@@ -164,6 +210,19 @@ impl Origin {
             Self::Database(address) => push::runtime()?
                 .block_on(within(ANSWER, address, async {
                     Database::open(address).await?.runs(filter, wanted).await
+                }))
+                .map_err(|error| unanswered(&error)),
+        }
+    }
+
+    fn merged(&self, runs: &[RunSummary]) -> Result<Vec<MergedPhase>, CommandError> {
+        match self {
+            Self::Folders(results) => {
+                store::merged(results, runs).map_err(|error| CommandError::setup(error, ""))
+            }
+            Self::Database(address) => push::runtime()?
+                .block_on(within(ANSWER, address, async {
+                    Database::open(address).await?.merged(runs).await
                 }))
                 .map_err(|error| unanswered(&error)),
         }

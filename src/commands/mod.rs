@@ -31,7 +31,7 @@ pub use compare::compare;
 pub use doctor::doctor;
 pub use explain::explain;
 pub use gpu::{GpuOptions, gpu};
-pub use history::{HistoryFormat, HistoryOptions, Origin, history, show};
+pub use history::{HistoryFormat, HistoryOptions, HistoryView, Origin, TrendView, history, show};
 pub use init::{Auth, InitOptions, Kind, init};
 pub use input::{CommandError, Loaded, load};
 pub use judge::{JudgeOptions, judge};

@@ -531,6 +531,18 @@ impl<H: Distribution> RequestTally<H> {
         }
     }
 
+    /// The histograms by the names under which they are kept: latencies of requests that succeeded,
+    /// of those that failed, and of those that timed out or never ended.
+    pub fn kinds(&self) -> [(&'static str, &H); 5] {
+        [
+            ("response", &self.response),
+            ("service", &self.service),
+            ("ttfb", &self.ttfb),
+            ("failed", &self.failed),
+            ("censored", &self.censored),
+        ]
+    }
+
     /// Requests over a latency limit. Those that failed count as over; those that timed out or never
     /// ended are over if they had already taken longer than the limit, and may be if not. Of latencies
     /// between tokens, each one is counted, and each stream that did not succeed as one that is over.

@@ -30,8 +30,8 @@ pub use console::console;
 pub use csv::{load_csv, telemetry_csv};
 pub use github::github_annotations;
 pub use history::{
-    RegressionRow, history_json, otava_csv, regression, runs_table, show, trend_page,
-    trend_picture, trends_csv, trends_json, trends_text,
+    RegressionRow, history_json, merged_csv, merged_json, merged_text, otava_csv, regression,
+    runs_table, show, trend_page, trend_picture, trends_csv, trends_json, trends_text,
 };
 pub use hlog::hlog;
 pub use html::html;

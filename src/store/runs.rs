@@ -5,8 +5,8 @@
 
 use super::folder::{RunFolder, write_file};
 use super::journal::{is_being_written, read_journal};
-use crate::history::{RunSummary, SUMMARY_FILE};
-use crate::record::RunRecord;
+use crate::history::{MergedPhase, Merger, RunSummary, SUMMARY_FILE};
+use crate::record::{Distribution as _, RunRecord};
 use crate::verdict;
 use std::path::Path;
 
@@ -90,6 +90,25 @@ pub fn read_record(folder: &RunFolder) -> Result<RunRecord, String> {
     let path = folder.journal_path();
     RunRecord::from_journal(read_journal(&path)?)
         .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// All requests of these runs, from their journals.
+///
+/// # Errors
+/// When a run has gone, or its journal makes no sense.
+pub fn merged(results: &Path, runs: &[RunSummary]) -> Result<Vec<MergedPhase>, String> {
+    let mut merger = Merger::default();
+    for run in runs.iter().filter(|run| Merger::takes(run)) {
+        let record = read_record(&RunFolder::find(results, &run.id)?)?;
+        for phase in &record.phases {
+            for (kind, latencies) in phase.total.kinds() {
+                if !latencies.is_empty() {
+                    merger.add(run, &phase.info.name, kind, latencies);
+                }
+            }
+        }
+    }
+    Ok(merger.finish())
 }
 
 /// What is there and of this version.

@@ -6,7 +6,7 @@ use crate::support::postgres::{self, Database, Postgres, runtime};
 use crate::support::program::{Bench, Said};
 use crate::support::tcp::{Manner, Tcp};
 use bench::store::{self, Address, Migration};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
@@ -484,24 +484,39 @@ fn ten_thousand_runs_are_asked_like_ten() {
 #[test]
 fn histograms_of_several_runs_are_merged() {
     let database = database!();
-    push(&with_runs(2), &database).exits(0);
-    let address = Address::parse(&database.url()).unwrap();
-    let ids = ["20261101-r".to_owned(), "20261102-r".to_owned()];
-    let merged = runtime().block_on(async {
-        let open = store::Database::connect(&address).await.unwrap();
-        open.merged_latencies(&ids, "c10", "response")
-            .await
-            .unwrap()
-    });
-    use bench::record::Distribution as _;
-    assert_eq!(merged.count(), 4000);
-    // Half of the answers took 51 ms, half 52: the median of all is the upper end of the first half.
-    let near = |quantile: f64, ms: f64| {
-        let value = merged.quantile_ns(quantile).unwrap() as f64 / 1e6;
+    let bench = with_runs(2);
+    push(&bench, &database).exits(0);
+    let url = database.url();
+    let merged = |format: &str, place: &[&str]| {
+        let mut args = vec!["history", "--merge", "--format", format];
+        args.extend(place);
+        bench.run(&args).exits(0).stdout
+    };
+    for format in ["text", "json", "csv"] {
+        let ours = merged(format, &[]);
+        assert_eq!(ours, merged(format, &["--database-url", &url]), "{format}");
+    }
+    let document: Value = serde_json::from_str(&merged("json", &[])).unwrap();
+    let phase = &document["phases"][0];
+    assert_eq!(
+        (&phase["phase"], &phase["ok"]),
+        (&json!("c10"), &json!(4000))
+    );
+    assert_eq!(phase["runs"], json!(["20261101-r", "20261102-r"]));
+    // All answers of one run took 51 ms, all of the other 52: no percentile of the two together lies
+    // between them.
+    let response = &phase["latencies"][0];
+    let near = |quantile: &str, ms: f64| {
+        let value = response[quantile].as_f64().unwrap() * 1e3;
         assert!((value / ms - 1.0).abs() < 0.002, "{quantile}: {value}");
     };
-    near(0.5, 51.0);
-    near(0.51, 52.0);
+    near("p50", 51.0);
+    near("p90", 52.0);
+    let text = merged("text", &[]);
+    assert!(
+        text.contains("2 runs, 20261101-r to 20261102-r\n4000 ok, 0 failed"),
+        "{text}"
+    );
 }
 
 #[test]

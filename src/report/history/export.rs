@@ -81,7 +81,7 @@ pub fn trends_json(metric: &str, trends: &[Trend<'_>]) -> String {
     })
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(super) fn pretty(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string_pretty(value)
         .expect("its fields have names, and its numbers are finite");
     text.push('\n');
@@ -193,7 +193,7 @@ pub fn otava_csv(runs: &[RunSummary]) -> Result<String, String> {
     Ok(lines(&head, rows))
 }
 
-fn lines(head: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
+pub(super) fn lines(head: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     // Writing to memory does not fail, and every row has the columns of the head.
     let _ = writer.write_record(head);

@@ -1,11 +1,13 @@
 //! Views of many runs: a table, trends on a terminal, JSON, CSV, a page and a picture.
 
 mod export;
+mod merged;
 mod page;
 mod regression;
 mod show;
 
 pub use export::{history_json, otava_csv, trends_csv, trends_json};
+pub use merged::{merged_csv, merged_json, merged_text};
 pub use page::{trend_page, trend_picture};
 pub use regression::{RegressionRow, regression};
 pub use show::show;

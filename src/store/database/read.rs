@@ -1,8 +1,8 @@
 //! Reads runs: the same summaries as from folders.
 
 use super::{Database, DatabaseError};
-use crate::history::{Filter, MetricValue, RunSummary, SUMMARY_SCHEMA};
-use crate::record::{Latencies, PackedLatencies};
+use crate::history::{Filter, MergedPhase, Merger, MetricValue, RunSummary, SUMMARY_SCHEMA};
+use crate::record::PackedLatencies;
 use crate::verdict::Verdict;
 use std::collections::BTreeMap;
 use tokio_postgres::Row;
@@ -143,34 +143,35 @@ impl Database {
             .unwrap_or_else(|| run.clone()))
     }
 
-    /// The latencies of several runs as one histogram: `kind` is that of the table, `response` or
-    /// `service` for example. Percentiles of it are those of all requests together.
+    /// All requests of these runs.
     ///
     /// # Errors
     /// When the database does not answer, or holds what is no histogram.
-    pub async fn merged_latencies(
-        &self,
-        runs: &[String],
-        phase: &str,
-        kind: &str,
-    ) -> Result<Latencies, DatabaseError> {
+    pub async fn merged(&self, runs: &[RunSummary]) -> Result<Vec<MergedPhase>, DatabaseError> {
+        let taken: BTreeMap<&str, &RunSummary> = runs
+            .iter()
+            .filter(|run| Merger::takes(run))
+            .map(|run| (run.id.as_str(), run))
+            .collect();
+        let ids: Vec<&str> = taken.keys().copied().collect();
+        let sql = "select run_id, phase, kind, v2, overflow from bench.histogram \
+                   where run_id = any($1)";
         let rows = self
             .client
-            .query(
-                "select v2, overflow from bench.histogram \
-                 where run_id = any($1) and phase = $2 and kind = $3",
-                &[&runs, &phase, &kind],
-            )
+            .query(sql, &[&ids])
             .await
             .map_err(|error| self.error(&error))?;
-        let mut merged = Latencies::default();
+        let mut merger = Merger::default();
         for row in rows {
-            let overflow = u64::try_from(row.get::<_, i64>(1)).unwrap_or_default();
-            let packed = PackedLatencies::from_bytes(row.get(0), overflow)
+            let Some(run) = taken.get(row.get::<_, &str>(0)) else {
+                continue;
+            };
+            let overflow = u64::try_from(row.get::<_, i64>(4)).unwrap_or_default();
+            let packed = PackedLatencies::from_bytes(row.get(3), overflow)
                 .map_err(|reason| DatabaseError::new(&self.address, reason))?;
-            merged.merge(&packed);
+            merger.add(run, row.get(1), row.get(2), &packed);
         }
-        Ok(merged)
+        Ok(merger.finish())
     }
 }
 

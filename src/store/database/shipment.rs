@@ -1,7 +1,7 @@
 //! A run as rows: everything that goes into the database, made ready before anything is sent.
 
 use crate::history::{Comparable, RunSummary, comparable};
-use crate::record::{Distribution as _, Latencies, PhaseRecord, RequestTally, RunRecord};
+use crate::record::{Distribution as _, PhaseRecord, RunRecord};
 use crate::verdict::{GateResult, Judgement};
 
 /// The length of one block of a series.
@@ -115,7 +115,8 @@ fn histograms(record: &RunRecord, phase: &PhaseRecord) -> Vec<HistogramRow> {
     let rows = names
         .zip(phase.measured.requests())
         .flat_map(|(request, tally)| {
-            kinds(tally)
+            tally
+                .kinds()
                 .into_iter()
                 .map(move |(kind, latencies)| HistogramRow {
                     phase: phase.info.name.clone(),
@@ -127,16 +128,6 @@ fn histograms(record: &RunRecord, phase: &PhaseRecord) -> Vec<HistogramRow> {
                 })
         });
     rows.filter(|row| row.count > 0).collect()
-}
-
-fn kinds(tally: &RequestTally) -> [(&'static str, &Latencies); 5] {
-    [
-        ("response", &tally.response),
-        ("service", &tally.service),
-        ("ttfb", &tally.ttfb),
-        ("failed", &tally.failed),
-        ("censored", &tally.censored),
-    ]
 }
 
 fn series(record: &RunRecord) -> Vec<SeriesRow> {
