@@ -1,6 +1,6 @@
 //! `bench explain CODE`: what a finding or a doubt means, why it matters, and what to do.
 //!
-//! Codes of findings stand in brackets in diagnostics; those of doubts in `run.json`.
+//! Codes of findings stand in brackets in diagnostics; those of doubts and causes in `run.json`.
 
 use super::input::CommandError;
 use super::{Ending, Output};
@@ -49,7 +49,7 @@ pub fn explain(code: Option<&str>, output: Output) -> Result<Ending, CommandErro
 }
 
 fn all() -> impl Iterator<Item = &'static Explanation> {
-    FINDINGS.iter().chain(DOUBTS)
+    FINDINGS.iter().chain(DOUBTS).chain(CAUSES)
 }
 
 fn list() -> String {
@@ -57,6 +57,7 @@ fn list() -> String {
     for (heading, explanations) in [
         ("Findings in a scenario:", FINDINGS),
         ("\nDoubts about a measurement:", DOUBTS),
+        ("\nCauses of a gate that did not pass:", CAUSES),
     ] {
         text.push_str(heading);
         text.push('\n');
@@ -73,9 +74,14 @@ fn list() -> String {
 /// All codes as a page of the documentation.
 pub(super) fn page() -> String {
     let mut text = "# Codes\n\nWhat `bench explain CODE` says. Findings stop a scenario from being run, or warn; doubts are \
-                    part of a run's record and weigh on its verdict.\n"
+                    part of a run's record and weigh on its verdict; causes are what the data says about a gate \
+                    that did not pass.\n"
         .to_owned();
-    for (heading, explanations) in [("Findings", FINDINGS), ("Doubts", DOUBTS)] {
+    for (heading, explanations) in [
+        ("Findings", FINDINGS),
+        ("Doubts", DOUBTS),
+        ("Causes", CAUSES),
+    ] {
         text.push_str(&format!("\n## {heading}\n"));
         for explanation in explanations {
             text.push_str(&format!(
@@ -290,10 +296,102 @@ const DOUBTS: &[Explanation] = &[
     },
 ];
 
+/// In the order of [`verdict::Cause::ALL`].
+const CAUSES: &[Explanation] = &[
+    Explanation {
+        code: "errors",
+        what: "requests failed, timed out or never ended",
+        text: "They count as slower than any limit. The kinds are named with their shares; the report has an\n\
+               example of each with the answer's body.",
+    },
+    Explanation {
+        code: "warm-up",
+        what: "most of what is over the limit came before the target had settled",
+        text: "Caches, pools and compilers were still warming up inside the measured window. Make `warmup`\n\
+               longer and run again.",
+    },
+    Explanation {
+        code: "stall",
+        what: "most of what is over the limit lies in a tenth of the seconds",
+        text: "The target stood still now and then: a garbage collection, a checkpoint, a lock, a restart. Look\n\
+               at its logs at the time that is named, and at the timelines of the report.",
+    },
+    Explanation {
+        code: "overload",
+        what: "more requests came than the target serves",
+        text: "Requests waited before they were sent, so that response time is far above service time. The\n\
+               rate is above the capacity; `bench capacity` finds the highest that holds.",
+    },
+    Explanation {
+        code: "saturation",
+        what: "more requests in flight brought hardly more throughput",
+        text: "What is in flight beyond what the target works on waits in its queue, and each request takes\n\
+               that much longer (Little's law). More replicas or larger batches help, faster requests do too.",
+    },
+    Explanation {
+        code: "service-time",
+        what: "the target itself is too slow, without a queue that could be seen",
+        text: "Nothing waited before it was sent. The steps say whether the first byte or the rest of the\n\
+               answer took the time.",
+    },
+    Explanation {
+        code: "load",
+        what: "the load could not bring what the gate asks for",
+        text: "An open loop serves no more than is offered, and in a closed loop requests in flight divided\n\
+               by their mean response time is all the throughput there can be. Raise `rate` or `concurrency`,\n\
+               or make answers faster.",
+    },
+    Explanation {
+        code: "correlation",
+        what: "neighbouring requests resemble each other, so that they prove less",
+        text: "A queue or a stall slows all requests of a moment, so that a thousand of them may be worth\n\
+               thirty independent ones. Measure for longer; more requests per second do not help.",
+    },
+    Explanation {
+        code: "unsteady",
+        what: "the level changed during the measured window",
+        text: "There was no steady state to judge. See the doubts never-settled and drifting.",
+    },
+    Explanation {
+        code: "gpu-throttled",
+        what: "a GPU was held back by power, heat or hardware",
+        text: "It ran below its clock for the share of the time that is named. `bench gpu` says whether it is\n\
+               sick; look at cooling and power limits.",
+    },
+    Explanation {
+        code: "gpu-idle",
+        what: "a GPU had nothing to do while others were busy",
+        text: "A worker is not running, or the load balancer does not reach it. Connections that are kept for\n\
+               long do not reach replicas that came later.",
+    },
+    Explanation {
+        code: "replica-missing",
+        what: "fewer replicas were ready than at other times of the run",
+        text: "Look for restarts, and for pods that wait for a GPU.",
+    },
+    Explanation {
+        code: "generator",
+        what: "the generator had hardly a free moment",
+        text: "Its share of the latencies cannot be told from the target's. See generator-busy and\n\
+               generator-late.",
+    },
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn every_cause_is_explained() {
+        let codes: Vec<String> = verdict::Cause::ALL
+            .iter()
+            .map(|cause| cause.code().replace('_', "-"))
+            .collect();
+        let explained: Vec<&str> = CAUSES.iter().map(|cause| cause.code).collect();
+        assert_eq!(explained, codes);
+    }
 
     #[test]
     fn codes_are_explained_once() {

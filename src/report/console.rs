@@ -254,26 +254,26 @@ fn verdict_in_colour(line: &str) -> String {
 
 /// Why each gate that did not pass did not; a reason that several share stands once.
 fn reasons(judgement: &Judgement, width: usize) -> String {
-    let mut groups: Vec<(Verdict, &str, Vec<String>)> = Vec::new();
+    let mut groups: Vec<(Verdict, String, Vec<String>)> = Vec::new();
     for row in rows::gates(judgement) {
         let name = format!("{} {}", one_line(&row.scope), one_line(row.gate));
         let same = groups
             .iter_mut()
-            .find(|(verdict, reason, _)| (*verdict, *reason) == (row.verdict, row.reason));
+            .find(|(verdict, why, _)| (*verdict, why) == (row.verdict, &row.why));
         match same {
             _ if row.verdict == Verdict::Pass => {}
             Some((_, _, names)) => names.push(name),
-            None => groups.push((row.verdict, row.reason, vec![name])),
+            None => groups.push((row.verdict, row.why, vec![name])),
         }
     }
     let lines: Vec<String> = groups
         .into_iter()
-        .map(|(verdict, reason, names)| {
+        .map(|(verdict, why, names)| {
             let which = match &names[..] {
                 [one] => one.clone(),
                 several => format!("{} gates", several.len()),
             };
-            let words = format!("{verdict} {which}: {}", one_line(reason));
+            let words = format!("{verdict} {which}: {}", one_line(&why));
             verdict_in_colour(&wrap(&words, width, "  "))
         })
         .collect();
@@ -345,10 +345,16 @@ mod tests {
         PASS          run    gpu.memory < 90%         63.4 %
 
         FAIL c1000 response.p99 < 100ms: at least 99.4 % of requests are over 100 ms
-          (95 % bound), and only 1 % may be
+          (95 % bound), and only 1 % may be; the target is saturated: 10.0 times as many
+          requests in flight as in `c100` brought 1.30 times its throughput, so that
+          they wait in its queue; the generator was busy: its busiest worker was
+          occupied 76.4 % of the time, which adds to the upper percentiles
         INCONCLUSIVE c1000 error_rate < 1%: 0.972 % of requests are not ok, the truth
           lies between 0.495 % and 1.72 % at 95 % each, and 1 % may be; about 25 823 799
-          more requests (3 h 24 m more at this rate) would decide
+          more requests (3 h 24 m more at this rate) would decide; 614 of 63 137
+          requests did not succeed: status 503 41.8 %, reset by peer 20.4 %, no answer
+          in time 18.7 %; requests of one moment resemble each other, so that 63 137 of
+          them prove as much as 867 independent ones
         INCONCLUSIVE c1000 gpu.utilization > 70%: mean 65.5 % on GPU 0, between 58.4 %
           and 72.6 % at 95 % each
 
@@ -358,7 +364,7 @@ mod tests {
           the time, which adds to the upper percentiles
         doubt (run): telemetry `gpu` is SIMULATED: its values are made up
 
-        FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.4 % of requests are over 100 ms (95 % bound), and only 1 % may be
+        FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.4 % of requests are over 100 ms (95 % bound), and only 1 % may be; the target is saturated: 10.0 times as many requests in flight as in `c100` brought 1.30 times its throughput, so that they wait in its queue; the generator was busy: its busiest worker was occupied 76.4 % of the time, which adds to the upper percentiles
         ");
     }
 

@@ -22,7 +22,8 @@ pub(super) struct GateRow<'a> {
     /// The interval at 95 % on each side; empty where there is none.
     pub(super) interval: String,
     pub(super) limit: String,
-    pub(super) reason: &'a str,
+    /// Why, with what is known of the cause.
+    pub(super) why: String,
     pub(super) samples: String,
 }
 
@@ -61,7 +62,7 @@ impl<'a> GateRow<'a> {
             observed,
             interval,
             limit: format!("{} {}", gate.op.symbol(), gate.limit),
-            reason: &result.reason,
+            why: result.why(),
             samples: units::count(result.samples),
         }
     }

@@ -333,6 +333,7 @@ fn judged(
         reason: explain(gate, &growth, &evidence, budget.quantum),
         share: None,
         growth: Some(evidence),
+        explanations: Vec::new(),
     }
 }
 

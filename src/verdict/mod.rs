@@ -3,6 +3,7 @@
 //! Pure, and the same for a run that has just ended and for one of last year. No data is never a pass.
 
 mod compare;
+mod explain;
 mod generator;
 mod growth;
 mod requests;
@@ -12,6 +13,7 @@ mod telemetry;
 mod windows;
 
 pub use compare::{Change, CompareOptions, CompareRow, Comparison, Difference, compare};
+pub use explain::{Cause, Explanation};
 pub use growth::GrowthEvidence;
 
 pub use suite::{Finding, SuiteJudgement, judge_suite};
@@ -185,9 +187,21 @@ pub struct GateResult {
     pub share: Option<ShareEvidence>,
     /// For gates on growth: what the series shows.
     pub growth: Option<GrowthEvidence>,
+    /// What the data says about the cause, where the gate did not pass; the weightiest first.
+    pub explanations: Vec<Explanation>,
 }
 
 impl GateResult {
+    /// The reason with what is known of the cause, in one line.
+    pub fn why(&self) -> String {
+        let mut text = self.reason.clone();
+        for explanation in &self.explanations {
+            text.push_str("; ");
+            text.push_str(&explanation.text);
+        }
+        text
+    }
+
     /// A gate about which nothing can be said, for this reason.
     fn undecided(gate: &ScopedGate, reason: String) -> Self {
         Self {
@@ -200,6 +214,7 @@ impl GateResult {
             reason,
             share: None,
             growth: None,
+            explanations: Vec::new(),
         }
     }
 }
@@ -331,17 +346,29 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
         Metric::Growth(metric) => growth::sampled(record, gate, &phases, metric),
         Metric::Drift { kind, percentile } => growth::drift(gate, &subject, kind, percentile),
     };
-    if gate.gate.metric.is_of_requests()
-        && let Some(doubt) = record.doubts.iter().find(|doubt| {
-            doubt.undermines_requests()
-                && doubt
-                    .phase()
-                    .is_none_or(|phase| gate.scope.phase.is_none_or(|own| own == phase))
-        })
-        && result.verdict != Verdict::Inconclusive
+    let concerns = |doubt: &&Doubt| {
+        doubt
+            .phase()
+            .is_none_or(|phase| gate.scope.phase.is_none_or(|own| own == phase))
+    };
+    let undermining = match gate.gate.metric {
+        metric if metric.is_of_requests() => Doubt::undermines_requests,
+        // A GPU that waits for a generator that cannot send has not shown what it could do.
+        Metric::Telemetry(_) if gate.gate.op == Op::Above && result.verdict == Verdict::Fail => {
+            Doubt::blames_generator
+        }
+        _ => |_: &Doubt| false,
+    };
+    if result.verdict != Verdict::Inconclusive
+        && let Some(doubt) = record
+            .doubts
+            .iter()
+            .filter(concerns)
+            .find(|d| undermining(d))
     {
         result.verdict = Verdict::Inconclusive;
         result.reason = doubt.to_string();
+        return result;
     }
     // What the generator adds makes latencies longer, never shorter: only a FAIL can be its fault.
     if result.verdict == Verdict::Fail
@@ -352,7 +379,9 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     {
         result.verdict = Verdict::Inconclusive;
         result.reason = late.doubt.to_string();
+        return result;
     }
+    result.explanations = explain::explain(record, &result, &subject);
     result
 }
 
@@ -384,7 +413,7 @@ fn headline(verdict: Verdict, results: &[GateResult], record: &RunRecord) -> Str
         } else {
             String::new()
         };
-        Some(format!("{}{more} {words}: {}", name(first), first.reason))
+        Some(format!("{}{more} {words}: {}", name(first), first.why()))
     };
     let mut parts = Vec::new();
     match verdict {

@@ -1,7 +1,7 @@
 //! Gates on requests: latency percentiles, error rate, throughput.
 
 use super::{GateResult, ScopedGate, ShareEvidence, Subject, Verdict, decide, shown, windows};
-use crate::gate::{LatencyKind, Metric, Percentile};
+use crate::gate::{Gate, LatencyKind, Metric, Percentile};
 use crate::record::{Distribution, Latencies, Over, PhaseInterval, PhaseRecord, RequestTally};
 use crate::stats::{
     self, ALPHA, Second, Share, largest_passing_count, lower_bound, smallest_failing_count,
@@ -11,7 +11,7 @@ use crate::units::{self, Dimension, Quantity};
 
 /// Which requests a gate objects to.
 #[derive(Clone, Copy)]
-enum Objection {
+pub(super) enum Objection {
     /// Those slower than a limit in nanoseconds, and those that did not succeed.
     Slower(LatencyKind, u64),
     /// Those that did not succeed.
@@ -19,7 +19,16 @@ enum Objection {
 }
 
 impl Objection {
-    fn count<H: Distribution>(self, tally: &RequestTally<H>) -> Over {
+    /// That of a gate on the share of requests; `None` for every other gate.
+    pub(super) fn of(gate: &Gate) -> Option<Self> {
+        match gate.metric {
+            Metric::Latency { kind, .. } => Some(Self::Slower(kind, nanoseconds(gate.limit.value))),
+            Metric::ErrorRate => Some(Self::NotOk),
+            _ => None,
+        }
+    }
+
+    pub(super) fn count<H: Distribution>(self, tally: &RequestTally<H>) -> Over {
         match self {
             Self::Slower(kind, limit_ns) => tally.over(kind, limit_ns),
             Self::NotOk => Over {
@@ -157,6 +166,7 @@ pub(super) fn rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult {
         reason,
         share: None,
         growth: None,
+        explanations: Vec::new(),
     }
 }
 
@@ -259,6 +269,7 @@ fn judge_share(
         reason,
         share: evidence,
         growth: None,
+        explanations: Vec::new(),
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) fn judge(
         reason: String::new(),
         share: None,
         growth: None,
+        explanations: Vec::new(),
     };
     match measured {
         Measured::Unknown(reason) => result.reason = reason,
@@ -172,7 +173,7 @@ fn watch(record: &RunRecord, phase: &PhaseRecord) -> Result<Replicas, String> {
 }
 
 /// Whether a metric counts the replicas that are ready.
-fn is_replicas(metric: &str) -> bool {
+pub(super) fn is_replicas(metric: &str) -> bool {
     metric.rsplit('.').next() == Some("replicas")
 }
 

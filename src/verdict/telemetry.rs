@@ -56,6 +56,7 @@ pub(super) fn judge(
             reason: why_no_series(record, metric.name),
             share: None,
             growth: None,
+            explanations: Vec::new(),
         };
     };
     let which = if of_many {
@@ -92,6 +93,7 @@ pub(super) fn judge(
         reason,
         share: None,
         growth: None,
+        explanations: Vec::new(),
     }
 }
 

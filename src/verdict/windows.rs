@@ -150,6 +150,7 @@ pub(super) fn share(
             upper: upper(shown_stretch),
         }),
         growth: None,
+        explanations: Vec::new(),
     }
 }
 
@@ -188,5 +189,6 @@ pub(super) fn rate(gate: &ScopedGate, subject: &Subject<'_>, length: Duration) -
         ),
         share: None,
         growth: None,
+        explanations: Vec::new(),
     }
 }

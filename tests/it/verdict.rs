@@ -381,7 +381,7 @@ fn the_headline_says_it_all_in_one_line() {
     };
     let headline = |slow| judged(&story(slow).record()).headline;
     insta::assert_snapshot!(headline(1), @"INCONCLUSIVE: 2 of 3 gates pass; `gpu.utilization > 70%` (c1000) cannot be judged: no NVIDIA driver on this host: libnvidia-ml.so.1 was not found");
-    insta::assert_snapshot!(headline(9), @"FAIL: 1 of 3 gates pass; `response.p95 < 100ms` (c1000) failed: at least 8.36 % of requests are over 100 ms (95 % bound), and only 5 % may be");
+    insta::assert_snapshot!(headline(9), @"FAIL: 1 of 3 gates pass; `response.p95 < 100ms` (c1000) failed: at least 8.36 % of requests are over 100 ms (95 % bound), and only 5 % may be; the target's own service time is 150 ms at p99 of a response time of 150 ms: nothing waited before it was sent");
     let all_good = Story::new().phase("p", &gates[..2], &minute(1));
     insta::assert_snapshot!(judged(&all_good.record()).headline, @"PASS: 2 of 2 gates pass");
     let refused = Story::new()
@@ -502,4 +502,83 @@ fn a_phase_that_is_not_steady_says_so() {
     );
     let drifting = doubts(&|at| 200 - at / 5);
     assert!(drifting[0].contains("never settled"), "{drifting:?}");
+}
+
+/// The causes of the only gate, which must not pass.
+fn causes(story: Story) -> Vec<&'static str> {
+    let result = only_gate(story);
+    assert_ne!(result.verdict, Verdict::Pass, "{}", result.reason);
+    for explanation in &result.explanations {
+        assert!(result.why().contains(&explanation.text));
+        assert!(!explanation.text.contains("NaN"), "{}", explanation.text);
+    }
+    let causes = result.explanations.iter();
+    causes.map(|explanation| explanation.cause.code()).collect()
+}
+
+#[test]
+fn a_gate_that_fails_says_what_lies_behind_it() {
+    let gate = "response.p99 < 100ms";
+    // Answers that fail.
+    let failing = vec![answers(90, 20.0).and_other(10, Outcome::BadStatus); 60];
+    assert_eq!(causes(with(gate, &failing)), ["errors"]);
+    assert_eq!(causes(with("error_rate < 1%", &failing)), ["errors"]);
+    // A service that is slow throughout.
+    assert_eq!(causes(with(gate, &minute(9))), ["service_time"]);
+    // One that stands still in two seconds of fifty.
+    let mut stalled = vec![answers(100, 20.0); 50];
+    stalled[20] = answers(100, 900.0);
+    stalled[41] = answers(100, 900.0);
+    assert_eq!(causes(with(gate, &stalled))[0], "stall");
+    let text = only_gate(with(gate, &stalled)).why();
+    assert!(
+        text.contains("in 2 of 50 seconds, the first at 20.0 s"),
+        "{text}"
+    );
+    // A gate that passes has nothing to explain.
+    assert!(only_gate(with(gate, &minute(0))).explanations.is_empty());
+}
+
+#[test]
+fn a_gpu_that_is_held_back_or_idle_is_named() {
+    let gate = "response.p99 < 100ms";
+    let throttled = |sample: u64| Some(f64::from(u8::from(sample.is_multiple_of(4))));
+    let story = with(gate, &minute(9)).series("gpu.throttled", &[&|_| Some(0.0), &throttled]);
+    assert_eq!(causes(story), ["service_time", "gpu_throttled"]);
+    let story = with(gate, &minute(9)).series("gpu.utilization", &[&|_| Some(0.9), &|_| Some(0.0)]);
+    let result = only_gate(story);
+    let last = result.explanations.last().unwrap();
+    assert_eq!(last.cause.code(), "gpu_idle");
+    assert!(last.text.starts_with("GPU 1 was busy 0 %"), "{}", last.text);
+}
+
+#[test]
+fn fewer_replicas_than_before_are_named() {
+    let story = Story::new()
+        .phase("before", &[], &minute(0))
+        .phase("p", &["response.p99 < 100ms"], &minute(9))
+        .series(
+            "server.replicas",
+            &[&|sample| Some(if sample < 400 { 4.0 } else { 3.0 })],
+        );
+    let causes = causes(story);
+    assert_eq!(causes, ["service_time", "replica_missing"]);
+}
+
+#[test]
+fn a_busy_gpu_cannot_be_asked_of_a_generator_that_cannot_send() {
+    let story = |busy: f64| {
+        let seconds: Vec<Second> = minute(0)
+            .into_iter()
+            .map(|second| Second { busy, ..second })
+            .collect();
+        with("gpu.utilization > 70%", &seconds).series(
+            "gpu.utilization",
+            &[&|sample| Some(0.3 + 0.01 * (sample % 7) as f64)],
+        )
+    };
+    assert_eq!(only_gate(story(0.2)).verdict, Verdict::Fail);
+    let result = only_gate(story(0.97));
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.reason.contains("bottleneck"), "{}", result.reason);
 }

@@ -84,7 +84,7 @@ struct Page<'a> {
 struct GateEntry<'a> {
     class: &'static str,
     row: GateRow<'a>,
-    reason: Coded,
+    why: Coded,
     picture: String,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Page<'a> {
             .zip(&judgement.gates)
             .map(|(row, result)| GateEntry {
                 class: class(row.verdict),
-                reason: Coded::of(row.reason),
+                why: Coded::of(&row.why),
                 row,
                 picture: picture(result),
             })

@@ -11,7 +11,7 @@ mod telemetry;
 use crate::record::{Doubt, Environment, RunRecord, TargetInfo};
 use crate::report::rows::doubt_scope;
 use crate::units::Dimension;
-use crate::verdict::{GateResult, GrowthEvidence, Judgement, ShareEvidence, Verdict};
+use crate::verdict::{Explanation, GateResult, GrowthEvidence, Judgement, ShareEvidence, Verdict};
 use phase::PhaseJson;
 use serde::Serialize;
 use telemetry::{Gpus, Instrument, Telemetry};
@@ -109,6 +109,8 @@ struct GateJson<'a> {
     unit: &'static str,
     samples: u64,
     reason: &'a str,
+    /// What the data says about the cause; empty for a gate that passed.
+    explanations: &'a [Explanation],
     share: Option<ShareEvidence>,
     /// Rates are in the unit of the metric per second; blocks are seconds and values.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +135,7 @@ impl<'a> GateJson<'a> {
             unit,
             samples: result.samples,
             reason: &result.reason,
+            explanations: &result.explanations,
             share: result.share.map(rounded),
             growth: result.growth.as_ref(),
         }
@@ -251,7 +254,7 @@ mod tests {
     fn has_this_shape() {
         let run = value(sample::prod());
         insta::assert_snapshot!(keys(&run), @"schema id scenario started_at verdict partial simulated headline gates phases telemetry instrument gpu environment duration_s seed workers scenario_file doubts target notes");
-        insta::assert_snapshot!(keys(&run["gates"][0]), @"scope gate metric verdict observed lower upper limit op unit samples reason share");
+        insta::assert_snapshot!(keys(&run["gates"][0]), @"scope gate metric verdict observed lower upper limit op unit samples reason explanations share");
         insta::assert_snapshot!(keys(&run["phases"][0]), @"name state load group warmup_s measured_s started_at_s requests warmup_requests throughput_rps response service ttfb goodput streams by_request connections send_lag steps errors");
         insta::assert_snapshot!(keys(&run["telemetry"]["phases"][0]["series"][0]), @"metric instance mean min max coverage longest_gap_s samples");
         insta::assert_snapshot!(keys(&run["instrument"]["phases"][0]), @"phase busiest_worker send_lag receive_stamps client_queue lateness mean_in_flight generator_cpu_mean generator_memory_max_bytes");
