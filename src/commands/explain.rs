@@ -202,6 +202,39 @@ const DOUBTS: &[Explanation] = &[
         text: "The delay is part of the response time, and it is not the target's. See generator-busy.",
     },
     Explanation {
+        code: "generator-delayed",
+        what: "tasks of the generator that were ready waited long for their turn",
+        text: "Answers that have come wait as long to be read. Told above 1 ms at p99; above 5 ms gates on\n\
+               requests are inconclusive. Give the generator more cores, or ask for less load.",
+    },
+    Explanation {
+        code: "generator-starved",
+        what: "a worker of the generator was ready and had no CPU",
+        text: "Something else ran instead: another program, the target itself, or a quota that was used up.\n\
+               Told above 5 % of any ten seconds; above 25 % gates on requests are inconclusive. Stop what\n\
+               else runs, give the generator cores of its own (`taskset`, a cpuset), or another machine.",
+    },
+    Explanation {
+        code: "cpu-stolen",
+        what: "the hypervisor gave CPU time of this machine to others",
+        text: "Told above 2 % of any ten seconds; above 10 % gates on requests are inconclusive. Use a\n\
+               machine with dedicated CPUs.",
+    },
+    Explanation {
+        code: "generator-holds",
+        what: "many of the requests in flight were in the generator and not with the target",
+        text: "By Little's law as many requests are with the target as throughput times service time. Where\n\
+               that is far less than what is in flight, the others wait here: to be written, or to be read.\n\
+               The target then sees less load than the scenario says. Told above 20 %; above half, gates on\n\
+               requests are inconclusive. Give the generator more cores, or ask for less load.",
+    },
+    Explanation {
+        code: "generator-near-limit",
+        what: "few file descriptors or local ports of this machine were left",
+        text: "Told above 80 % in use. Requests that find none fail as generator-short counts them. Raise the\n\
+               limit of open files, widen net.ipv4.ip_local_port_range, or keep connections open.",
+    },
+    Explanation {
         code: "generator-short",
         what: "requests were not sent, because this machine had no descriptor or port for them",
         text: "Less load was sent than was asked for. Raise the limit of open files, widen the range of local\n\

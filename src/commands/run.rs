@@ -214,7 +214,7 @@ impl Run<'_> {
         sources.add(telemetry::target_source(
             processes.map_err(|unseen| unseen.reason),
         ));
-        sources.add(telemetry::generator_source());
+        sources.add(telemetry::generator_source(self.plan.workers, addresses));
         for source in &self.plan.telemetry.sources {
             let probe = telemetry::metric_source(source, (&url.host, url.port));
             sources.present.push(Box::new(probe));

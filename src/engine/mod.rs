@@ -6,6 +6,7 @@
 mod clock;
 mod closed;
 mod control;
+mod loop_delay;
 mod open;
 mod pacer;
 pub mod ports;

@@ -111,6 +111,11 @@ impl Recorder {
         self.current.counts.lateness.record(by_ns);
     }
 
+    /// A task of this worker that was ready had to wait so long for its turn.
+    pub(super) fn delayed(&mut self, by_ns: u64) {
+        self.current.counts.loop_delay.record(by_ns);
+    }
+
     /// A planned request is taken up.
     pub(super) fn begin(&mut self, ticket: &Ticket) {
         self.rotate(ticket.taken_ns);

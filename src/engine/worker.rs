@@ -3,6 +3,7 @@
 use super::clock::RunClock;
 use super::closed;
 use super::control::Message;
+use super::loop_delay;
 use super::open::OpenLoop;
 use super::pacer::Timer;
 use super::ports::{Call, Slot, Stop, Target};
@@ -204,7 +205,9 @@ pub(super) async fn run<T: Target>(mut orders: Orders, target: T) -> Finished {
         }
         Load::Open(load) => Some(OpenLoop::new(&shared, load, target)),
     };
+    let watch = loop_delay::start(&shared);
     supervise(&shared, &mut running, &mut stop, open.as_mut()).await;
+    drop(watch);
     // What is still running is dropped with its connections.
     running.shutdown().await;
     if let Some(open) = open {

@@ -15,6 +15,45 @@ pub enum Doubt {
         /// Share of time in which the busiest worker was busy.
         busy: f64,
     },
+    /// Tasks of the generator that were ready waited long for their turn.
+    GeneratorDelayed {
+        /// Which phase.
+        phase: usize,
+        /// The 99th percentile of that wait, in nanoseconds.
+        delay_p99_ns: u64,
+    },
+    /// Threads of the generator that were ready waited for a CPU, which others had.
+    GeneratorStarved {
+        /// Which phase.
+        phase: usize,
+        /// Share of time in which the worker that waited most did so.
+        waited: f64,
+    },
+    /// The hypervisor took CPU time from this machine while there was work to do.
+    CpuStolen {
+        /// Which phase.
+        phase: usize,
+        /// Share of the CPU time of all CPUs.
+        stolen: f64,
+    },
+    /// Much of what the requests in flight spent, they spent in the generator and not with the target.
+    GeneratorHolds {
+        /// Which phase.
+        phase: usize,
+        /// Mean requests in flight.
+        in_flight: f64,
+        /// Mean requests with the target: throughput times mean service time (Little's law).
+        at_target: f64,
+    },
+    /// Few descriptors or ports of this machine were left.
+    GeneratorNearLimit {
+        /// Which phase.
+        phase: usize,
+        /// What is scarce.
+        resource: LocalResource,
+        /// The largest share of it that was in use.
+        used: f64,
+    },
     /// The generator's own memory grew all through a phase: a leak gate on the same host may see it.
     GeneratorGrows {
         /// Which phase.
@@ -142,6 +181,11 @@ impl Doubt {
     pub fn phase(&self) -> Option<usize> {
         match self {
             Self::GeneratorBusy { phase, .. }
+            | Self::GeneratorDelayed { phase, .. }
+            | Self::GeneratorStarved { phase, .. }
+            | Self::CpuStolen { phase, .. }
+            | Self::GeneratorHolds { phase, .. }
+            | Self::GeneratorNearLimit { phase, .. }
             | Self::GeneratorGrows { phase, .. }
             | Self::WarmupTooShort { phase, .. }
             | Self::NeverSettled { phase, .. }
@@ -158,13 +202,22 @@ impl Doubt {
     pub fn undermines_requests(&self) -> bool {
         match self {
             Self::GeneratorBusy { busy, .. } => *busy > BUSY_LIMIT,
+            Self::GeneratorDelayed { delay_p99_ns, .. } => *delay_p99_ns > LAG_LIMIT_NS,
+            Self::GeneratorStarved { waited, .. } => *waited > WAITED_LIMIT,
+            Self::CpuStolen { stolen, .. } => *stolen > STOLEN_LIMIT,
+            Self::GeneratorHolds {
+                in_flight,
+                at_target,
+                ..
+            } => held(*in_flight, *at_target) > HELD_LIMIT,
             Self::GeneratorLate { .. }
             | Self::GeneratorShort { .. }
             | Self::BooksOpen { .. }
             | Self::LittleMismatch { .. }
             | Self::Paused { .. }
             | Self::Preflight { .. } => true,
-            Self::GeneratorGrows { .. }
+            Self::GeneratorNearLimit { .. }
+            | Self::GeneratorGrows { .. }
             | Self::WarmupTooShort { .. }
             | Self::NeverSettled { .. }
             | Self::Drifting { .. }
@@ -182,7 +235,13 @@ impl Doubt {
     pub fn blames_generator(&self) -> bool {
         matches!(
             self,
-            Self::GeneratorBusy { .. } | Self::GeneratorLate { .. } | Self::Paused { .. }
+            Self::GeneratorBusy { .. }
+                | Self::GeneratorDelayed { .. }
+                | Self::GeneratorStarved { .. }
+                | Self::CpuStolen { .. }
+                | Self::GeneratorHolds { .. }
+                | Self::GeneratorLate { .. }
+                | Self::Paused { .. }
         ) && self.undermines_requests()
     }
 
@@ -204,6 +263,56 @@ pub const BUSY_LIMIT: f64 = 0.9;
 /// Above this share the reader is told.
 pub const BUSY_NOTICE: f64 = 0.7;
 
+/// The share of requests in flight that the generator keeps to itself.
+pub(super) fn held(in_flight: f64, at_target: f64) -> f64 {
+    1.0 - at_target / in_flight
+}
+
+/// Above this share of time in which a worker was ready and had no CPU, what it measured is the
+/// machine's load: one request in four is met by a generator that does not run.
+pub(super) const WAITED_LIMIT: f64 = 0.25;
+/// Above this share the reader is told.
+pub(super) const WAITED_NOTICE: f64 = 0.05;
+/// Above this share of stolen CPU time the machine is not the one that was asked for.
+pub(super) const STOLEN_LIMIT: f64 = 0.1;
+/// Above this share the reader is told.
+pub(super) const STOLEN_NOTICE: f64 = 0.02;
+/// Above this at p99 the reader is told that ready tasks wait; above [`LAG_LIMIT_NS`] it is too long.
+pub(super) const DELAY_NOTICE_NS: u64 = 1_000_000;
+/// Above this share of requests in flight that are not with the target, the load is another one.
+pub(super) const HELD_LIMIT: f64 = 0.5;
+/// Above this share the reader is told.
+pub(super) const HELD_NOTICE: f64 = 0.2;
+/// Above this share of descriptors or ports in use the reader is told. What is refused in the end is
+/// counted as [`Doubt::GeneratorShort`].
+pub(super) const NEAR_LIMIT: f64 = 0.8;
+
+/// What a machine has only so much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalResource {
+    /// Open files and connections of this process.
+    Descriptors,
+    /// Local ports for connections to one address.
+    Ports,
+}
+
+impl LocalResource {
+    /// In words, and what to do when they run short.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Descriptors => (
+                "of the file descriptors it may have",
+                "raise the limit (`ulimit -Hn`), or lower `concurrency` or `max_in_flight`",
+            ),
+            Self::Ports => (
+                "of this machine's local ports for connections to the target",
+                "widen net.ipv4.ip_local_port_range, or keep connections open",
+            ),
+        }
+    }
+}
+
 /// More than this at p99 between intended start and send is the generator's fault, whatever the gate:
 /// a server's p99 of 29 ms reads 67 ms when the generator lags by this order (`docs/load.md`).
 pub const LAG_LIMIT_NS: u64 = 5_000_000;
@@ -211,6 +320,9 @@ pub const LAG_LIMIT_NS: u64 = 5_000_000;
 pub const LAG_SHARE: f64 = 0.05;
 /// A larger share of requests than this that could not be sent makes the load another one.
 pub(super) const UNSENT_LIMIT: f64 = 0.01;
+
+/// How a doubt begins that takes the blame from the target.
+const BOTTLENECK: &str = "the generator was the bottleneck";
 
 impl fmt::Display for Doubt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,6 +340,74 @@ impl fmt::Display for Doubt {
                  which adds to the upper percentiles",
                 units::percent(*busy)
             ),
+            Self::GeneratorDelayed { delay_p99_ns, .. } => {
+                let was = if self.undermines_requests() {
+                    BOTTLENECK
+                } else {
+                    "the generator was slow to react"
+                };
+                write!(
+                    f,
+                    "{was}: its tasks that were ready waited {} at p99 for their turn (limit {}); give it \
+                     more cores, or less load",
+                    time(*delay_p99_ns),
+                    time(LAG_LIMIT_NS)
+                )
+            }
+            Self::GeneratorStarved { waited, .. } => {
+                let was = if self.undermines_requests() {
+                    BOTTLENECK
+                } else {
+                    "the generator had to wait for a CPU"
+                };
+                write!(
+                    f,
+                    "{was}: a worker that was ready had no CPU for {} of the time (limit {}); stop what \
+                     else runs here, or give it cores or a machine of its own",
+                    units::percent(*waited),
+                    units::percent(WAITED_LIMIT)
+                )
+            }
+            Self::CpuStolen { stolen, .. } => {
+                let was = if self.undermines_requests() {
+                    BOTTLENECK
+                } else {
+                    "the generator's machine was disturbed"
+                };
+                write!(
+                    f,
+                    "{was}: the hypervisor gave {} of its CPU time to others (limit {}); use a machine \
+                     with dedicated CPUs",
+                    units::percent(*stolen),
+                    units::percent(STOLEN_LIMIT)
+                )
+            }
+            Self::GeneratorHolds {
+                in_flight,
+                at_target,
+                ..
+            } => {
+                let was = if self.undermines_requests() {
+                    BOTTLENECK
+                } else {
+                    "the generator held requests back"
+                };
+                write!(
+                    f,
+                    "{was}: of {} requests in flight only {} were with the target (throughput × service \
+                     time), the others waited here; give it more cores, or less load",
+                    units::number(*in_flight),
+                    units::number(*at_target)
+                )
+            }
+            Self::GeneratorNearLimit { resource, used, .. } => {
+                let (what, remedy) = resource.words();
+                write!(
+                    f,
+                    "the generator came near a limit: {} {what} were in use; {remedy}",
+                    units::percent(*used)
+                )
+            }
             Self::WarmupTooShort {
                 series, unlike_ns, ..
             } => write!(

@@ -3,7 +3,8 @@
 //! After a clean end, after a crash or a year later, [`RunRecord::from_journal`] builds it, and every
 //! verdict and report reads nothing else.
 
-use super::doubt::{BUSY_NOTICE, Doubt, LAG_LIMIT_NS, UNSENT_LIMIT};
+use super::doubt::{Doubt, LAG_LIMIT_NS, UNSENT_LIMIT};
+use super::instrument::Instrument;
 use super::journal::{Entry, Header, JOURNAL_VERSION, PhaseInfo};
 use super::latencies::{Distribution, Latencies};
 use super::outcome::Cause;
@@ -61,6 +62,8 @@ pub struct PhaseRecord {
     pub steps: Steps,
     /// Intended start to the decision to send, summed up; empty in a closed loop.
     pub lateness: Latencies,
+    /// How long a task of a worker that was ready waited for its turn, summed up.
+    pub loop_delay: Latencies,
     /// What was counted in each second.
     pub intervals: Vec<PhaseInterval>,
 }
@@ -209,6 +212,12 @@ impl RunRecord {
         }
         let derived: Vec<Doubt> = self.phases.iter().flat_map(PhaseRecord::doubts).collect();
         self.doubts.extend(derived);
+        let of_instrument: Vec<Doubt> = self
+            .phases
+            .iter()
+            .flat_map(|phase| Instrument::of(self, phase).doubts(phase.index))
+            .collect();
+        self.doubts.extend(of_instrument);
         for source in &self.sources {
             if source.info.simulated && source.info.state == SourceState::Present {
                 self.doubts.push(Doubt::Simulated {
@@ -317,6 +326,7 @@ impl PhaseRecord {
             send_lag: Latencies::default(),
             steps: Steps::default(),
             lateness: Latencies::default(),
+            loop_delay: Latencies::default(),
             intervals: Vec::new(),
         }
     }
@@ -329,6 +339,7 @@ impl PhaseRecord {
         self.send_lag.merge(&second.counts.send_lag);
         self.steps.merge(&second.counts.steps);
         self.lateness.merge(&second.counts.lateness);
+        self.loop_delay.merge(&second.counts.loop_delay);
         self.intervals.push(PhaseInterval {
             from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
             by_request: second.measured.clone(),
@@ -481,10 +492,6 @@ impl PhaseRecord {
                 planned,
                 ended,
             });
-        }
-        let busy = self.busiest_worker();
-        if busy > BUSY_NOTICE {
-            doubts.push(Doubt::GeneratorBusy { phase, busy });
         }
         if let Some(lag_p99_ns) = self.own_lag_p99_ns()
             && lag_p99_ns > LAG_LIMIT_NS

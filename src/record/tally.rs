@@ -430,6 +430,9 @@ pub struct Counts<H = Latencies> {
     /// Intended start to the decision to send, of every request of an open loop: how late the
     /// schedule was kept.
     pub lateness: H,
+    /// How long a task of a worker that was ready waited for its turn, looked at every few milliseconds.
+    #[serde(default, bound(deserialize = "H: Default + Deserialize<'de>"))]
+    pub loop_delay: H,
     /// Bytes written.
     pub bytes_sent: u64,
     /// Bytes read.
@@ -459,6 +462,7 @@ impl Interval {
         counts.send_lag.merge(&more.send_lag);
         counts.steps.merge(&more.steps);
         counts.lateness.merge(&more.lateness);
+        counts.loop_delay.merge(&more.loop_delay);
         counts.bytes_sent += more.bytes_sent;
         counts.bytes_received += more.bytes_received;
         counts.token_events += more.token_events;
@@ -481,6 +485,7 @@ impl Interval {
         counts.send_lag.reset();
         counts.steps.reset();
         counts.lateness.reset();
+        counts.loop_delay.reset();
         counts.bytes_sent = 0;
         counts.bytes_received = 0;
         counts.token_events = 0;
@@ -510,6 +515,7 @@ impl Interval {
                 send_lag: counts.send_lag.pack(),
                 steps: counts.steps.pack(),
                 lateness: counts.lateness.pack(),
+                loop_delay: counts.loop_delay.pack(),
                 bytes_sent: counts.bytes_sent,
                 bytes_received: counts.bytes_received,
                 token_events: counts.token_events,

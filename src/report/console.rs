@@ -3,6 +3,7 @@
 //! Readable without colour, and never wider than it was told; the last line is the headline. The
 //! caller strips the styles where nobody would see them.
 
+use super::instrument::worst_line;
 use super::rows::{self, GateRow, LatencyRow, PhaseRow};
 use crate::record::{Distribution as _, RunRecord};
 use crate::verdict::{Judgement, Verdict};
@@ -128,6 +129,8 @@ fn phases(record: &RunRecord, width: usize) -> String {
         blocks.push(print(&table));
         blocks.push(wrap(&note, width, ""));
         blocks.extend(lateness(record).map(|note| wrap(&note, width, "")));
+        blocks.extend(worst_line(record).map(|note| wrap(&note, width, "")));
+        blocks.extend(steps(record).into_iter().map(|note| wrap(&note, width, "")));
     }
     let missing = rows::phases_not_begun(record);
     if !missing.is_empty() {
@@ -152,6 +155,24 @@ fn lateness(record: &RunRecord) -> Option<String> {
         })
         .collect();
     (!open.is_empty()).then(|| format!("Generator late by p50 / p99: {}", open.join(", ")))
+}
+
+/// Where the time of requests went, for each phase of which it is known.
+fn steps(record: &RunRecord) -> Vec<String> {
+    let lines = record.phases.iter().filter_map(|phase| {
+        let known = rows::steps(&phase.steps)
+            .into_iter()
+            .filter(|(_, times)| !times.is_empty());
+        let parts: Vec<String> = known
+            .map(|(name, times)| {
+                let row = LatencyRow::of(times);
+                format!("{name} {} / {}", row.p50, row.p99)
+            })
+            .collect();
+        let name = &phase.info.name;
+        (!parts.is_empty()).then(|| format!("Steps of {name}, p50 / p99: {}", parts.join(", ")))
+    });
+    lines.collect()
 }
 
 /// What came of streamed answers, and what of all requests was good.
@@ -334,6 +355,9 @@ mod tests {
         c100     48 138  0.108 %  1603/s  48.4 ms  66.2 ms  87.6 ms  119 ms  160 ms
         c1000    63 137  0.972 %  2084/s   362 ms   643 ms   1.12 s  3.61 s  4.52 s
         Queueing added at p99: c100 0 ms, c1000 0 ms
+        Generator at worst: busiest worker 76.4 %
+        Steps of c100, p50 / p99: client queue 40.0 µs / 40.0 µs
+        Steps of c1000, p50 / p99: client queue 40.0 µs / 40.0 µs
 
         Verdict       Scope  Gate                   Observed        95 % interval
         PASS          c100   response.p99 < 100ms    88.7 ms   87.7 ms to 89.9 ms
@@ -404,6 +428,8 @@ mod tests {
         Phase  Requests  Not ok    Rate      p50      p90      p99   p99.9     Max
         c100     90 269     0 %  1504/s  43.3 ms  60.7 ms  82.9 ms  117 ms  191 ms
         Queueing added at p99: c100 0 ms
+        Generator at worst: busiest worker 31.8 %
+        Steps of c100, p50 / p99: client queue 40.0 µs / 40.0 µs
 
         Verdict  Scope  Gate                   Observed       95 % interval
         PASS     c100   response.p99 < 100ms    82.9 ms  82.0 ms to 83.6 ms

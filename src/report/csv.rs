@@ -33,6 +33,9 @@ pub fn load_csv(record: &RunRecord) -> String {
             "service_p99_ms",
             "in_flight",
             "send_lag_p99_ms",
+            "lateness_p50_ms",
+            "lateness_p99_ms",
+            "loop_delay_p99_ms",
             "busiest_worker",
         ],
     );
@@ -92,6 +95,9 @@ fn load_row(
         at(&tally.service, 0.99),
         interval.counts.in_flight.to_string(),
         at(&interval.counts.send_lag, 0.99),
+        at(&interval.counts.lateness, 0.5),
+        at(&interval.counts.lateness, 0.99),
+        at(&interval.counts.loop_delay, 0.99),
         short(interval.counts.busiest_ns as f64 / INTERVAL_NS as f64),
     ]
 }

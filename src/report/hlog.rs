@@ -2,7 +2,8 @@
 //! its standard tools read.
 //!
 //! Successful requests of the measured windows only, in microseconds, tagged with their phase; a log
-//! has no place for requests that failed.
+//! has no place for requests that failed. Beside them, tagged `lateness-of-` and the phase, stands how
+//! late the schedule of an open loop was kept, warm-up included.
 
 use crate::record::{INTERVAL_NS, Latencies, RunRecord};
 use hdrhistogram::serialization::V2DeflateSerializer;
@@ -38,20 +39,27 @@ pub fn hlog(record: &RunRecord) -> Vec<u8> {
     let mut second = Latencies::default();
     for phase in &record.phases {
         let name = tag(&phase.info.name);
+        let lateness = format!("lateness-of-{name}");
         for interval in &phase.intervals {
-            second.reset();
-            second.merge(&interval.measured.response);
-            let Some(histogram) = second.as_histogram().filter(|second| !second.is_empty()) else {
-                continue;
-            };
-            writer
-                .write_histogram(
-                    histogram,
-                    Duration::from_nanos(interval.from_ns),
-                    Duration::from_nanos(INTERVAL_NS),
-                    Tag::new(&name),
-                )
-                .expect(MEMORY);
+            for (name, times) in [
+                (&name, &interval.measured.response),
+                (&lateness, &interval.counts.lateness),
+            ] {
+                second.reset();
+                second.merge(times);
+                let Some(histogram) = second.as_histogram().filter(|second| !second.is_empty())
+                else {
+                    continue;
+                };
+                writer
+                    .write_histogram(
+                        histogram,
+                        Duration::from_nanos(interval.from_ns),
+                        Duration::from_nanos(INTERVAL_NS),
+                        Tag::new(name),
+                    )
+                    .expect(MEMORY);
+            }
         }
     }
     log
@@ -66,7 +74,7 @@ fn comment(record: &RunRecord) -> String {
         ""
     };
     format!(
-        "[bench {}, run {}: response times of successful requests in microseconds{simulated}]",
+        "[bench {}, run {}: response times of successful requests, and lateness of open loops, in microseconds{simulated}]",
         one_line(&record.header.environment.bench_version),
         one_line(&record.header.id)
     )
@@ -134,6 +142,23 @@ mod tests {
                 total.quantile_ns(0.99)
             );
         }
+    }
+
+    #[test]
+    fn how_late_the_schedule_was_kept_has_a_tag_of_its_own() {
+        let (mut record, _) = sample::calm().clone();
+        let mut late = Latencies::default();
+        late.record(40_000);
+        record.phases[0].intervals[3].counts.lateness = late.pack();
+        let log = hlog(&record);
+        let tagged: Vec<LogEntry<'_>> = IntervalLogIterator::new(&log)
+            .map(Result::unwrap)
+            .filter(|entry| {
+                matches!(entry, LogEntry::Interval(interval)
+                    if interval.tag().is_some_and(|tag| tag.as_str() == "lateness-of-c100"))
+            })
+            .collect();
+        assert_eq!(tagged.len(), 1);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod github;
 mod history;
 mod hlog;
 mod html;
+mod instrument;
 mod json;
 mod junit;
 mod markdown;

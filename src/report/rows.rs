@@ -5,7 +5,7 @@
 use crate::gate::{LatencyKind, Metric};
 use crate::record::{
     Distribution as _, Doubt, Latencies, Outcome, PhaseRecord, RequestTally, RunRecord, Series,
-    Source,
+    Source, Steps,
 };
 use crate::units::{self, Quantity};
 use crate::verdict::{GateResult, Judgement, Verdict};
@@ -99,6 +99,19 @@ impl LatencyRow {
             max: latency(latencies.max_ns()),
         }
     }
+}
+
+/// The steps of a request that have a histogram, in their order, with their names in reports.
+pub(super) fn steps(steps: &Steps) -> [(&'static str, &Latencies); 7] {
+    [
+        ("DNS", &steps.dns),
+        ("TCP connect", &steps.tcp),
+        ("TLS", &steps.tls),
+        ("send", &steps.send),
+        ("wait", &steps.wait),
+        ("transfer", &steps.transfer),
+        ("client queue", &steps.client_queue),
+    ]
 }
 
 /// How requests ended, in words.

@@ -18,6 +18,10 @@ pub enum HostProbe {}
 #[derive(Debug)]
 pub enum ProcessProbe {}
 
+/// There is none here.
+#[derive(Debug)]
+pub enum GeneratorProbe {}
+
 impl Probe for HostProbe {
     fn info(&self) -> SourceInfo {
         match *self {}
@@ -29,6 +33,16 @@ impl Probe for HostProbe {
 }
 
 impl Probe for ProcessProbe {
+    fn info(&self) -> SourceInfo {
+        match *self {}
+    }
+
+    fn sample(&mut self, _values: &mut Vec<Option<f64>>) -> Result<(), String> {
+        match *self {}
+    }
+}
+
+impl Probe for GeneratorProbe {
     fn info(&self) -> SourceInfo {
         match *self {}
     }
@@ -58,7 +72,10 @@ pub fn target_source(_processes: Result<Vec<u32>, String>) -> Result<ProcessProb
 ///
 /// # Errors
 /// Always.
-pub fn generator_source() -> Result<ProcessProbe, SourceInfo> {
+pub fn generator_source(
+    _workers: usize,
+    _targets: &[SocketAddr],
+) -> Result<GeneratorProbe, SourceInfo> {
     Err(unavailable("generator", REASON))
 }
 
@@ -132,7 +149,7 @@ mod tests {
         let host = host_source(Path::new(".")).expect_err("none");
         assert_eq!((host.name.as_str(), host.state), ("host", unavailable));
         assert!(target_source(Ok(vec![1])).is_err());
-        assert!(generator_source().is_err());
+        assert!(generator_source(1, &[]).is_err());
         assert!(listeners(&[]).is_err());
         assert!(descriptors().is_err() && raise_descriptors(1).is_err());
         assert!(free_disk_bytes(Path::new(".")).is_err());

@@ -32,8 +32,8 @@ pub use dcgm::{DcgmProbe, dcgm_source};
 pub use gpu::{NvmlProbe, gpu_source};
 pub use scrape::{MetricProbe, metric_source};
 pub use system::{
-    HostProbe, ProcessProbe, clock_source, descriptors, environment, ephemeral_ports,
-    free_disk_bytes, generator_source, host_source, listeners, memory_limit_bytes,
+    GeneratorProbe, HostProbe, ProcessProbe, clock_source, descriptors, environment,
+    ephemeral_ports, free_disk_bytes, generator_source, host_source, listeners, memory_limit_bytes,
     raise_descriptors, target_source,
 };
 

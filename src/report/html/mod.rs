@@ -16,10 +16,11 @@ pub(super) use svg::figure;
 use self::rows::{
     Coded, DoubtEntry, ErrorEntry, Fact, InstrumentRow, LatencyEntry, RequestRow, SourceRow,
     WindowRow, doubts, environment, errors, facts, instruments, latencies, requests, sources,
-    windows,
+    step_times, windows,
 };
 use crate::record::RunRecord;
 use crate::report::chart::{TimeFrame, Timeline, distribution, lanes, load};
+use crate::report::instrument::{MachineRow, machines};
 use crate::report::rows as words;
 use crate::report::rows::{GateRow, PhaseRow};
 use crate::verdict::{Judgement, Verdict};
@@ -68,9 +69,11 @@ struct Page<'a> {
     windows: Vec<WindowRow>,
     percentiles: String,
     latencies: Vec<LatencyEntry>,
+    steps: Vec<LatencyEntry>,
     errors: Vec<ErrorEntry>,
     no_errors: &'static str,
     instruments: Vec<InstrumentRow>,
+    machines: Vec<MachineRow>,
     environment: Vec<Fact>,
     scenario_file: &'a str,
     scenario_sha256: &'a str,
@@ -146,6 +149,7 @@ impl<'a> Page<'a> {
             windows: windows(record),
             percentiles: figure(&distribution::percentiles(record, judgement)),
             latencies: latencies(record),
+            steps: step_times(record),
             errors: errors(record),
             no_errors: if record.phases.is_empty() {
                 "No request was sent."
@@ -153,6 +157,7 @@ impl<'a> Page<'a> {
                 "Every request succeeded."
             },
             instruments: instruments(record),
+            machines: machines(record),
             environment: environment(record),
             scenario_file: &header.scenario.file,
             scenario_sha256: &header.scenario.sha256,

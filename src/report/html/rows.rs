@@ -9,7 +9,7 @@ use crate::record::{
 use crate::report::chart::lanes;
 use crate::report::rows::{
     CountRow, LatencyRow, NOTHING, commit, doubt_scope, doubt_weight, duration, series_of, started,
-    target, unbroken,
+    steps, target, unbroken,
 };
 use crate::units;
 use askama::Template;
@@ -141,6 +141,21 @@ pub(super) fn latencies(record: &RunRecord) -> Vec<LatencyEntry> {
                 phase: phase.info.name.clone(),
                 kind: kind.as_str(),
                 row: LatencyRow::of(phase.latencies(kind)),
+            })
+    });
+    rows.collect()
+}
+
+/// Every step of the requests of every phase that has any.
+pub(super) fn step_times(record: &RunRecord) -> Vec<LatencyEntry> {
+    let rows = record.phases.iter().flat_map(|phase| {
+        steps(&phase.steps)
+            .into_iter()
+            .filter(|(_, times)| !times.is_empty())
+            .map(|(kind, times)| LatencyEntry {
+                phase: phase.info.name.clone(),
+                kind,
+                row: LatencyRow::of(times),
             })
     });
     rows.collect()

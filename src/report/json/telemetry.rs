@@ -121,6 +121,17 @@ struct InstrumentPhase<'a> {
     /// Intended start to the decision to send; absent in a closed loop.
     lateness: Option<LatencyJson>,
     mean_in_flight: Option<f64>,
+    /// Throughput times service time; absent where the law tells nothing.
+    mean_at_target: Option<f64>,
+    /// How long tasks that were ready waited for their turn.
+    loop_delay: LatencyJson,
+    /// Of the worst worker, in the worst ten seconds: cores used, and share of time without a CPU.
+    worker_cpu: Option<f64>,
+    worker_wait: Option<f64>,
+    cpu_stolen: Option<f64>,
+    /// The largest shares in use.
+    descriptors_used: Option<f64>,
+    ports_used: Option<f64>,
     generator_cpu_mean: Option<f64>,
     generator_memory_max_bytes: Option<f64>,
 }
@@ -136,15 +147,23 @@ impl<'a> Instrument<'a> {
             };
             let is_measured = phase.measured_ns() > 0;
             let measured = |value: f64| is_measured.then(|| number(value)).flatten();
+            let seen = crate::record::Instrument::of(record, phase);
             InstrumentPhase {
                 phase: &phase.info.name,
-                busiest_worker: measured(phase.busiest_worker()),
+                busiest_worker: measured(seen.busiest_worker),
                 send_lag: LatencyJson::of(&phase.send_lag),
                 receive_stamps: phase.steps.receive_stamps(),
                 client_queue: (phase.steps.receive_stamps() == ReceiveStamps::Kernel)
                     .then(|| LatencyJson::of(&phase.steps.client_queue)),
                 lateness: (phase.info.load.is_open()).then(|| LatencyJson::of(&phase.lateness)),
-                mean_in_flight: measured(phase.mean_in_flight()),
+                mean_in_flight: measured(seen.in_flight),
+                mean_at_target: seen.at_target.and_then(number),
+                loop_delay: LatencyJson::of(&phase.loop_delay),
+                worker_cpu: seen.worker_cpu.and_then(number),
+                worker_wait: seen.worker_wait.and_then(number),
+                cpu_stolen: seen.stolen.and_then(number),
+                descriptors_used: seen.descriptors.and_then(number),
+                ports_used: seen.ports.and_then(number),
                 generator_cpu_mean: window("generator.cpu").and_then(|seen| number(seen.mean)),
                 generator_memory_max_bytes: window("generator.memory")
                     .and_then(|seen| number(seen.maximum)),

@@ -122,10 +122,6 @@ impl Story {
         if !is_drain {
             interval.counts.in_flight = u64::from(phase.concurrency);
         }
-        if second >= warmup_s && !is_drain {
-            interval.counts.in_flight_ns = u64::from(phase.concurrency) * S;
-            interval.counts.overlap_ns = interval.counts.in_flight_ns;
-        }
         let busy = if stalled { 0.12 } else { phase.busy };
         interval.counts.busiest_ns = whole(self.normal(busy, 0.012).clamp(0.0, 1.0) * S as f64);
         interval.counts.busy_ns = interval.counts.busiest_ns * 3;
@@ -139,8 +135,14 @@ impl Story {
                 // Those that waited through the stall.
                 sample.end_ns += 3 * S + whole(self.random.random::<f64>() * 2e8);
             }
+            if second >= warmup_s && !is_drain {
+                // Every request in flight is with the target, as Little's law has it.
+                let taken_ns = sample.sent_ns.unwrap_or(sample.intended_ns);
+                interval.counts.in_flight_ns += sample.end_ns.saturating_sub(taken_ns);
+            }
             self.count(phase, &mut interval, sample, second < warmup_s);
         }
+        interval.counts.overlap_ns = interval.counts.in_flight_ns;
         self.seconds.push((
             start_ns,
             if stalled || is_drain {

@@ -5,6 +5,7 @@
 mod cgroup;
 mod environment;
 mod facts;
+mod generator;
 mod host;
 mod listeners;
 mod process;
@@ -14,9 +15,10 @@ pub use facts::{
     clock_source, descriptors, ephemeral_ports, free_disk_bytes, memory_limit_bytes,
     raise_descriptors,
 };
+pub use generator::{GeneratorProbe, generator_source};
 pub use host::{HostProbe, host_source};
 pub use listeners::listeners;
-pub use process::{ProcessProbe, generator_source, target_source};
+pub use process::{ProcessProbe, target_source};
 
 use std::path::Path;
 
@@ -46,7 +48,7 @@ mod tests {
         let host = host_source(Path::new(".")).expect("Linux tells").info();
         let own = vec![std::process::id()];
         let target = target_source(Ok(own)).expect("it runs").info();
-        let generator = generator_source().expect("it runs").info();
+        let generator = generator_source(2, &[]).expect("it runs").info();
         for source in [&host, &target, &generator] {
             // A metric finds its source by the first part of its name.
             let family = format!("{}.", source.name);
@@ -75,6 +77,10 @@ mod tests {
             "generator.cpu",
             "generator.memory",
             "generator.descriptors",
+            "generator.descriptors.used",
+            "generator.ports.used",
+            "generator.worker.cpu[1]",
+            "generator.worker.wait[1]",
         ];
         for name in others {
             assert!(series.iter().any(|series| series == name), "{name}");

@@ -43,7 +43,7 @@ impl Family {
                 "target.threads",
                 "target.descriptors",
             ],
-            // Its threads are known: one per core, and a few.
+            // `generator` tells of its threads one by one. The descriptors stand last.
             Self::Generator => &["generator.cpu", "generator.memory", "generator.descriptors"],
         }
     }
@@ -58,11 +58,11 @@ pub fn target_source(processes: Result<Vec<u32>, String>) -> Result<ProcessProbe
     ProcessProbe::open(Family::Target, processes)
 }
 
-/// Telemetry of this program itself.
+/// The process of this program.
 ///
 /// # Errors
 /// The absent source, where the kernel does not tell.
-pub fn generator_source() -> Result<ProcessProbe, SourceInfo> {
+pub(super) fn own_process() -> Result<ProcessProbe, SourceInfo> {
     ProcessProbe::open(Family::Generator, Ok(vec![std::process::id()]))
 }
 
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn this_process_uses_cpu_once_it_works() {
-        let mut probe = generator_source().expect("it runs");
+        let mut probe = own_process().expect("it runs");
         let first = sample(&mut probe).expect("it runs");
         assert_eq!(first[0], None, "one sample is no rate");
         let mut seen = 0.0;
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn memory_grows_by_what_is_touched() {
         const BYTES: usize = 64 << 20;
-        let mut probe = generator_source().expect("it runs");
+        let mut probe = own_process().expect("it runs");
         let before = sample(&mut probe).expect("it runs")[1].expect("a size");
         assert!(before > 0.0);
         let mut block = vec![0_u8; BYTES];
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn each_sample_has_a_value_for_each_series() {
         let child = Idle::start();
-        for mut probe in [Idle::probe(&[&child]), generator_source().expect("it runs")] {
+        for mut probe in [Idle::probe(&[&child]), own_process().expect("it runs")] {
             let values = sample(&mut probe).expect("it runs");
             assert_eq!(values.len(), probe.info().series.len());
         }
