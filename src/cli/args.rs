@@ -3,7 +3,7 @@
 use super::database::{DatabaseArgs, DbArgs, PushArgs};
 use super::first_steps::{CompletionsArgs, DocsArgs, DoctorArgs, ExplainArgs, InitArgs};
 use super::gpu::GpuArgs;
-use super::history::{BaselineArgs, HistoryArgs, PruneArgs, RegressionArgs, ShowArgs};
+use super::history::{BaselineArgs, HistoryArgs, OriginArgs, PruneArgs, RegressionArgs, ShowArgs};
 use crate::commands::{
     self, CapacityOptions, CommandError, Format, JudgeOptions, Loaded, RunOptions, ServeOptions,
 };
@@ -47,7 +47,7 @@ pub(super) enum Command {
     /// Write a commented scenario, from answers, from flags, or from an OpenAPI document.
     Init(InitArgs),
     /// Run a scenario and judge it by its gates.
-    Run(RunArgs),
+    Run(RunCommand),
     /// Search for the highest load that still passes the gates of a phase.
     Capacity(CapacityArgs),
     /// Read a scenario and print its plan, without sending anything.
@@ -153,6 +153,42 @@ impl ScenarioArgs {
 
 /// Arguments of `bench run`.
 #[derive(Debug, Args)]
+pub(super) struct RunCommand {
+    #[command(flatten)]
+    pub(super) run: RunArgs,
+    #[command(flatten)]
+    pub(super) baseline: ComparedWith,
+}
+
+/// What a run is compared with.
+#[derive(Debug, Args)]
+pub(super) struct ComparedWith {
+    /// Compare the run with earlier ones as part of its verdict: `last-pass` for those with PASS of the
+    /// same scenario and environment, a name given with `bench baseline`, or runs separated by commas.
+    #[arg(long, value_name = "RUN")]
+    baseline: Option<String>,
+    /// The relative change that matters.
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = margin)]
+    baseline_margin: f64,
+}
+
+impl ComparedWith {
+    pub(super) fn wanted(self) -> Option<(String, f64)> {
+        Some((self.baseline?, self.baseline_margin))
+    }
+}
+
+/// A change that is no change cannot be excluded by any number of runs.
+fn margin(text: &str) -> Result<f64, String> {
+    match units::parse_ratio(text) {
+        Ok(share) if (0.001..=1.0).contains(&share) => Ok(share),
+        Ok(_) => Err("a margin lies between 0.1% and 100%".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What `bench run` and `bench capacity` have in common.
+#[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) scenario: ScenarioArgs,
@@ -182,6 +218,7 @@ impl From<&RunArgs> for RunOptions {
             results: args.results.clone(),
             preflight: !args.no_preflight,
             database: None,
+            baseline: None,
             push_timeout: args.push_timeout,
             format: args.format.into(),
             github: args.github,
@@ -297,14 +334,13 @@ pub(super) struct CompareArgs {
     )]
     pub(super) new: Vec<String>,
     /// The relative change that matters.
-    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = units::parse_ratio)]
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = margin)]
     pub(super) margin: f64,
     /// The runs alternated, old and new: compare them pair by pair.
     #[arg(long)]
     pub(super) paired: bool,
-    /// Folder with the folders of runs.
-    #[arg(long, value_name = "FOLDER", default_value = "results")]
-    pub(super) results: PathBuf,
+    #[command(flatten)]
+    pub(super) origin: OriginArgs,
     /// What to print.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(super) format: FormatArg,

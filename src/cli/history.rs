@@ -284,6 +284,9 @@ pub(super) struct BaselineArgs {
     /// Why it is the one to compare with.
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: String,
+    /// A name under which `bench run --baseline` finds it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
     #[command(flatten)]
     pub(super) results: ResultsArgs,
 }

@@ -47,10 +47,11 @@ fn code(ending: Ending) -> u8 {
 fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
     match command {
         Command::Run(args) => {
-            let loaded = args.scenario.load()?;
+            let loaded = args.run.scenario.load()?;
             warn(&loaded, output);
-            let mut options = RunOptions::from(&args);
-            options.database = args.database.address()?;
+            let mut options = RunOptions::from(&args.run);
+            options.database = args.run.database.address()?;
+            options.baseline = args.baseline.wanted();
             commands::run(&loaded.plan, &options, output)
         }
         Command::Capacity(args) => {
@@ -88,7 +89,8 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             DbCommand::Status(args) => commands::database_status(&args.required()?, output),
         },
         Command::Baseline(args) => {
-            commands::baseline(&args.results.results, &args.run, &args.reason, output)
+            let choice = (args.name.as_deref(), &args.reason[..]);
+            commands::baseline(&args.results.results, &args.run, choice, output)
         }
         Command::Prune(args) => {
             commands::prune(&args.results.results, args.rules(), args.yes, output)
@@ -100,7 +102,13 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
                 paired: args.paired,
             };
             let runs = (&args.old[..], &args.new[..]);
-            commands::compare(&args.results, runs, options, args.format.into(), output)
+            commands::compare(
+                &args.origin.origin()?,
+                runs,
+                options,
+                args.format.into(),
+                output,
+            )
         }
         Command::Judge(args) => commands::judge(&args.results, &args.run, &(&args).into(), output),
         Command::Init(args) => commands::init(&args.into(), output),

@@ -1,19 +1,18 @@
 //! `bench compare`: new runs against old ones.
 
+use super::history::Origin;
 use super::input::CommandError;
-use super::judge::read_run;
 use super::{Ending, Format, Output};
-use crate::record::RunRecord;
+use crate::record::RunFigures;
 use crate::report;
 use crate::verdict::{self, CompareOptions, Verdict};
-use std::path::Path;
 
 /// Compares runs, and says whether the new ones are worse.
 ///
 /// # Errors
 /// When a run cannot be read, or pairs do not match.
 pub fn compare(
-    results: &Path,
+    origin: &Origin,
     (old, new): (&[String], &[String]),
     options: CompareOptions,
     format: Format,
@@ -29,8 +28,8 @@ pub fn compare(
             "give as many of each, in the order in which they alternated",
         ));
     }
-    let read = |runs: &[String]| -> Result<Vec<RunRecord>, CommandError> {
-        runs.iter().map(|run| read_run(results, run)).collect()
+    let read = |runs: &[String]| -> Result<Vec<RunFigures>, CommandError> {
+        runs.iter().map(|run| origin.figures(run)).collect()
     };
     let comparison = verdict::compare(&read(old)?, &read(new)?, options);
     output.result(&match format {

@@ -323,6 +323,19 @@ const DOUBTS: &[Explanation] = &[
                second on disk; such a run cannot pass.",
     },
     Explanation {
+        code: "no-baseline",
+        what: "too few runs can be compared with this one",
+        text: "`--baseline last-pass` needs three runs with PASS of the same scenario and environment key, because\n\
+               one or two do not show how runs vary of themselves. The run is judged by its own gates; with PASS\n\
+               it is one of the next runs' baseline.",
+    },
+    Explanation {
+        code: "baseline-differs",
+        what: "the baseline was made under other circumstances",
+        text: "The environment key is the same, so that the comparison is made; the fact that is named is not.\n\
+               A change of the commit is what a comparison is about; another kernel or host may explain it too.",
+    },
+    Explanation {
         code: "simulated",
         what: "values of a source are made up",
         text: "A test stood in for real hardware. The report says so wherever such a value could be seen.",

@@ -1,9 +1,11 @@
 //! `bench history`, `bench show`: what earlier runs measured.
 
 use super::input::CommandError;
+use super::judge::read_run;
 use super::{Ending, Format, Output, push};
 use crate::gate::metric_named;
 use crate::history::{Filter, MergedPhase, RunSummary, trends};
+use crate::record::RunFigures;
 use crate::report;
 use crate::store::{
     self, Address, Baselines, Database, DatabaseError, RunFolder, StoredRuns, Wanted, summary_of,
@@ -242,6 +244,14 @@ impl Origin {
                     Database::open(address).await?.run_named(name).await
                 }))
                 .map_err(|error| unanswered(&error)),
+        }
+    }
+
+    /// The figures by which a run is compared with others.
+    pub(super) fn figures(&self, name: &str) -> Result<RunFigures, CommandError> {
+        match self {
+            Self::Folders(results) => Ok(RunFigures::of(&read_run(results, name)?)),
+            Self::Database(_) => Ok(self.run(name)?.figures()),
         }
     }
 

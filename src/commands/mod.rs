@@ -1,5 +1,6 @@
 //! One file for each subcommand; the only place that wires the parts together.
 
+mod baseline;
 mod capacity;
 mod check;
 mod child;

@@ -70,7 +70,7 @@ impl Progress {
                 ..
             } => self.end(*phase, measured_to_ns.saturating_sub(*measured_from_ns)),
             Entry::Doubt(doubt) => self.doubt(doubt),
-            Entry::RunStarted(_) | Entry::RunEnded { .. } => {}
+            Entry::RunStarted(_) | Entry::Baseline(_) | Entry::RunEnded { .. } => {}
         }
     }
 

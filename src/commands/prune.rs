@@ -64,7 +64,7 @@ pub fn prune(
 pub fn baseline(
     results: &Path,
     run: &str,
-    reason: &str,
+    (name, reason): (Option<&str>, &str),
     output: Output,
 ) -> Result<Ending, CommandError> {
     let setup = |message: String| CommandError::setup(message, "");
@@ -85,6 +85,7 @@ pub fn baseline(
         scenario: summary.scenario,
         environment_key: summary.environment_key,
         run: summary.id,
+        name: name.map(str::to_owned),
         reason: reason.to_owned(),
         set_at: jiff::Timestamp::now().to_string(),
     });

@@ -1,7 +1,9 @@
 //! `bench run`: from a scenario to a verdict.
 
+use super::baseline::{self, BaselineOptions};
 use super::child::ReferenceChild;
 use super::github::GitHub;
+use super::history::Origin;
 use super::input::CommandError;
 use super::progress::Progress;
 use super::push::push_after_run;
@@ -27,6 +29,8 @@ pub struct RunOptions {
     pub preflight: bool,
     /// The database that gets the run when it is over; without, the one that the scenario names.
     pub database: Option<Address>,
+    /// What the run is compared with, and the relative change that matters.
+    pub baseline: Option<(String, f64)>,
     /// How long that may take.
     pub push_timeout: Duration,
     /// What is printed in the end.
@@ -87,7 +91,7 @@ pub(super) fn measure(
         started_at: started_at.to_string(),
     };
     if let Err(error) = runtime.block_on(run.execute(&mut sink)) {
-        folder.discard();
+        folder.discard(&[TRUTH]);
         return Err(error);
     }
     let record = sink.into_record(&folder)?;
@@ -104,6 +108,9 @@ fn database(plan: &Plan, options: &RunOptions) -> Result<Option<Address>, Comman
         }),
     }
 }
+
+/// What the reference API says it did, in the run's folder.
+const TRUTH: &str = "reference-truth.json";
 
 /// One execution of a plan.
 struct Run<'a> {
@@ -134,8 +141,21 @@ impl Run<'_> {
             .await
             .map(|connect| connect.resolving_each_time(self.plan.target.resolves_each_time));
         let (sources, environment) = self.look_around(connect.as_ref().ok(), child.as_ref(), &url);
-        let header = Entry::RunStarted(Box::new(self.header(environment)));
-        sink.begin(&header)?;
+        let header = self.header(environment);
+        let baseline = match self.baseline(&header) {
+            Ok(baseline) => baseline,
+            Err(error) => {
+                if let Some(child) = child {
+                    child.stop().await;
+                }
+                return Err(error);
+            }
+        };
+        sink.begin(&Entry::RunStarted(Box::new(header)))?;
+        if let Some(baseline) = baseline {
+            // A disk that fails now is told when the views are written.
+            let _ = sink.entry(baseline);
+        }
         self.output.say(&format!(
             "{} against {}; results in {}",
             self.plan.scenario.name,
@@ -176,7 +196,7 @@ impl Run<'_> {
         let TargetAddress::Reference(options) = &self.plan.target.address else {
             return Ok(None);
         };
-        let truth = self.folder.path().join("reference-truth.json");
+        let truth = self.folder.path().join(TRUTH);
         ReferenceChild::start(options, &truth).await.map(Some)
     }
 
@@ -223,6 +243,25 @@ impl Run<'_> {
         let folder = scenario.parent().unwrap_or(Path::new(""));
         let environment = telemetry::environment(folder, driver, gpus);
         (sources, environment)
+    }
+
+    /// What the run is compared with, if it is: in the database, where there is one, else in folders.
+    fn baseline(&self, header: &Header) -> Result<Option<Entry>, CommandError> {
+        let Some((asked, margin)) = self.options.baseline.clone() else {
+            return Ok(None);
+        };
+        let results = self.options.results.clone();
+        let origin = match database(self.plan, self.options)? {
+            Some(address) => Origin::Database(Box::new(address)),
+            None => Origin::Folders(results.clone()),
+        };
+        let options = BaselineOptions {
+            origin,
+            results,
+            asked,
+            margin,
+        };
+        baseline::find(&options, header, self.output).map(Some)
     }
 
     fn header(&self, environment: Environment) -> Header {

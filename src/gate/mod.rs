@@ -16,7 +16,7 @@ pub use metric::{
 pub use objective::{Objective, parse_objective};
 pub use parse::{GateError, Named, metric_named, parse, parse_with};
 
-use crate::units::{self, Quantity};
+use crate::units::{self, Dimension, Quantity};
 use std::fmt;
 use std::time::Duration;
 
@@ -52,6 +52,9 @@ pub struct Gate {
     pub request: Option<String>,
     /// It must hold in every stretch of this length, not only over the whole.
     pub worst: Option<Duration>,
+    /// It is held against the run's baseline, and may be worse by this share; the limit is the value
+    /// that this makes.
+    pub baseline: Option<f64>,
 }
 
 impl fmt::Display for Gate {
@@ -60,10 +63,26 @@ impl fmt::Display for Gate {
         if let Some(request) = &self.request {
             write!(f, "{{request={request}}}")?;
         }
+        if let Some(margin) = self.baseline {
+            return write!(f, " {}", against_baseline(self.op, margin));
+        }
         write!(f, " {} {}", self.op.symbol(), self.limit)?;
         if let Some(worst) = self.worst {
             write!(f, " worst {}", units::duration(worst))?;
         }
         Ok(())
     }
+}
+
+/// The condition of a gate against the baseline: `< baseline + 5 %`.
+fn against_baseline(op: Op, margin: f64) -> String {
+    let sign = match op {
+        Op::Below => '+',
+        Op::Above => '−',
+    };
+    let margin = Quantity {
+        value: margin,
+        dimension: Dimension::Ratio,
+    };
+    format!("{} baseline {sign} {margin}", op.symbol())
 }

@@ -146,6 +146,7 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
         limit,
         request,
         worst,
+        baseline: None,
     })
 }
 

@@ -2,11 +2,12 @@
 
 use super::environment::comparable;
 use crate::gate::{Gate, LatencyKind, Metric, Op, Percentile, Statistic, TelemetryMetric};
-use crate::record::{Distribution as _, PhaseRecord, RunRecord};
+use crate::record::{Distribution as _, PhaseFigures, PhaseRecord, RunFigures, RunRecord};
 use crate::units::Quantity;
 use crate::verdict::{self, Judgement, Scope, ScopedGate, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of `summary.json`. A file of another version is made again from the journal.
 pub const SUMMARY_SCHEMA: &str = "bench.summary/1";
@@ -134,6 +135,51 @@ impl RunSummary {
             .find(|value| value.phase == phase && value.metric == metric)
     }
 
+    /// The figures by which it is compared with other runs. Of its circumstances less is known than from
+    /// its record.
+    pub fn figures(&self) -> RunFigures {
+        let facts = [
+            ("target", &self.target),
+            ("bench", &self.bench_version),
+            ("host", &self.host),
+        ];
+        let mut facts: BTreeMap<String, String> = facts
+            .into_iter()
+            .map(|(what, value)| (what.to_owned(), value.clone()))
+            .collect();
+        let commit = self.git_commit.clone().unwrap_or_default();
+        facts.insert("git commit".to_owned(), commit);
+        let mut phases: Vec<PhaseFigures> = Vec::new();
+        for value in &self.metrics {
+            let at = phases.iter().position(|phase| phase.name == value.phase);
+            let at = at.unwrap_or_else(|| {
+                phases.push(PhaseFigures {
+                    name: value.phase.clone(),
+                    values: BTreeMap::new(),
+                    not_ok: 0,
+                    ended: 0,
+                });
+                phases.len() - 1
+            });
+            if value.metric == Metric::ErrorRate.to_string() {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a share of a count"
+                )]
+                let not_ok = (value.value * value.samples as f64).round() as u64;
+                (phases[at].not_ok, phases[at].ended) = (not_ok, value.samples);
+            } else {
+                phases[at].values.insert(value.metric.clone(), value.value);
+            }
+        }
+        RunFigures {
+            run: self.id.clone(),
+            facts,
+            phases,
+        }
+    }
+
     /// Whether it may serve as a baseline: it came to its end with PASS, and nothing is made up.
     pub fn is_baseline_material(&self) -> bool {
         self.verdict == Some(Verdict::Pass) && !self.partial && !self.simulated
@@ -199,6 +245,7 @@ fn catalogue(phase: &PhaseRecord) -> impl Iterator<Item = Gate> {
             },
             request: None,
             worst: None,
+            baseline: None,
         })
 }
 

@@ -1,5 +1,6 @@
 //! Doubts: whatever weakens a measurement, as typed values that are stored, printed and judged.
 
+use super::figures::Difference;
 use crate::units;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -169,6 +170,17 @@ pub enum Doubt {
         /// The last moment that the journal knows.
         at_ns: u64,
     },
+    /// Too few runs can be compared with this one, so that it was not compared.
+    NoBaseline {
+        /// What was asked for.
+        asked: String,
+        /// Comparable runs with PASS.
+        found: usize,
+        /// How many it takes.
+        needed: usize,
+    },
+    /// The baseline was made under other circumstances.
+    BaselineDiffers(Difference),
     /// Values of this source are made up.
     Simulated {
         /// Which source.
@@ -227,6 +239,8 @@ impl Doubt {
             | Self::JournalFailed { .. }
             | Self::Interrupted { .. }
             | Self::CutOff { .. }
+            | Self::NoBaseline { .. }
+            | Self::BaselineDiffers(_)
             | Self::Simulated { .. } => false,
         }
     }
@@ -499,6 +513,19 @@ impl fmt::Display for Doubt {
                 "the journal ends at {} without an end: bench was killed or the machine went down",
                 time(*at_ns)
             ),
+            Self::NoBaseline {
+                asked,
+                found,
+                needed,
+            } => write!(
+                f,
+                "not compared with `{asked}`: {found} comparable run{} with PASS, and how runs vary of \
+                 themselves shows in {needed}",
+                if *found == 1 { "" } else { "s" }
+            ),
+            Self::BaselineDiffers(Difference { what, old, new }) => {
+                write!(f, "the baseline differs in {what}: {old}, and {new} here")
+            }
             Self::Simulated { source } => {
                 write!(
                     f,

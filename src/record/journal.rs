@@ -5,6 +5,7 @@
 
 use super::doubt::Doubt;
 use super::environment::Environment;
+use super::figures::Baseline;
 use super::load::LoadInfo;
 use super::packed::PackedLatencies;
 use super::series::{Samples, SourceInfo};
@@ -25,6 +26,8 @@ pub enum Entry {
         /// All of them.
         sources: Vec<SourceInfo>,
     },
+    /// The runs that this one is compared with.
+    Baseline(Box<Baseline>),
     /// A phase began.
     PhaseStarted {
         /// Which phase of the header.

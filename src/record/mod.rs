@@ -6,6 +6,7 @@
 mod capacity;
 mod doubt;
 mod environment;
+mod figures;
 mod instrument;
 mod journal;
 mod latencies;
@@ -23,6 +24,7 @@ mod tally;
 pub use capacity::{CAPACITY_SCHEMA, Capacity, CapacityStep, LoadUnit, StepLatency};
 pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt, LAG_LIMIT_NS, LAG_SHARE, LocalResource};
 pub use environment::{Environment, Gpu};
+pub use figures::{Baseline, Difference, PhaseFigures, RunFigures, differences};
 pub use instrument::{Instrument, generator_metric};
 pub use journal::{
     Entry, Header, JOURNAL_VERSION, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo,

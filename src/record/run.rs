@@ -4,6 +4,7 @@
 //! verdict and report reads nothing else.
 
 use super::doubt::{Doubt, LAG_LIMIT_NS, UNSENT_LIMIT};
+use super::figures::{Baseline, RunFigures, differences};
 use super::instrument::Instrument;
 use super::journal::{Entry, Header, JOURNAL_VERSION, PhaseInfo};
 use super::latencies::{Distribution, Latencies};
@@ -27,6 +28,8 @@ pub struct RunRecord {
     pub sources: Vec<Source>,
     /// Whatever weakens the measurement.
     pub doubts: Vec<Doubt>,
+    /// The runs that it is compared with, if it is.
+    pub baseline: Option<Baseline>,
     /// When the run ended, or the last moment that is known of it, in nanoseconds since its start.
     pub ended_ns: u64,
 }
@@ -127,6 +130,7 @@ impl RunRecord {
             phases: Vec::new(),
             sources: Vec::new(),
             doubts: Vec::new(),
+            baseline: None,
             ended_ns: 0,
         };
         let mut has_end = false;
@@ -187,6 +191,7 @@ impl RunRecord {
                 record.ended_ns = Some(at_ns);
                 self.seen(at_ns);
             }
+            Entry::Baseline(baseline) => self.baseline = Some(*baseline),
             Entry::Doubt(doubt) => self.doubts.push(doubt),
             Entry::RunEnded { at_ns } => self.seen(at_ns),
         }
@@ -210,6 +215,7 @@ impl RunRecord {
         for phase in &mut self.phases {
             phase.close(ended_ns);
         }
+        self.compare_circumstances();
         let derived: Vec<Doubt> = self.phases.iter().flat_map(PhaseRecord::doubts).collect();
         self.doubts.extend(derived);
         let of_instrument: Vec<Doubt> = self
@@ -236,6 +242,17 @@ impl RunRecord {
                 at_ns: self.ended_ns,
             });
         }
+    }
+
+    /// What a comparison with the baseline must be read with.
+    fn compare_circumstances(&mut self) {
+        let Some(baseline) = &self.baseline else {
+            return;
+        };
+        let own = RunFigures::of(self);
+        let found = differences(&baseline.runs, &[own]);
+        self.doubts
+            .extend(found.into_iter().map(Doubt::BaselineDiffers));
     }
 
     /// The control of every leak gate: this program under the same rule.

@@ -1,8 +1,9 @@
 //! A comparison of runs as text for a terminal and as JSON.
 
 use super::rows::NOTHING;
+use crate::record::Difference;
 use crate::units::Quantity;
-use crate::verdict::{Change, CompareRow, Comparison, Difference, Verdict};
+use crate::verdict::{Change, CompareRow, Comparison, Verdict};
 use serde::Serialize;
 
 /// For a terminal: what differs in the environment, each metric, and the verdict.

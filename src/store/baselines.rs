@@ -17,6 +17,9 @@ pub struct Baseline {
     pub environment_key: String,
     /// The run.
     pub run: String,
+    /// The name under which it can be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Why it was chosen.
     pub reason: String,
     /// When, UTC, RFC 3339.
@@ -62,9 +65,20 @@ impl Baselines {
 
     /// The choice that counts for runs like this one.
     pub fn of(&self, run: &RunSummary) -> Option<&Baseline> {
+        self.for_runs(&run.scenario, &run.environment_key)
+    }
+
+    /// The choice that counts for runs of a scenario in an environment.
+    pub fn for_runs(&self, scenario: &str, environment_key: &str) -> Option<&Baseline> {
         self.baselines.iter().rev().find(|baseline| {
-            baseline.scenario == run.scenario && baseline.environment_key == run.environment_key
+            baseline.scenario == scenario && baseline.environment_key == environment_key
         })
+    }
+
+    /// The last choice under a name.
+    pub fn named(&self, name: &str) -> Option<&Baseline> {
+        let mut newest_first = self.baselines.iter().rev();
+        newest_first.find(|baseline| baseline.name.as_deref() == Some(name))
     }
 
     /// Whether a run was ever chosen.
@@ -90,6 +104,7 @@ mod tests {
                 scenario: "prod".to_owned(),
                 environment_key: "0123".to_owned(),
                 run: "a".to_owned(),
+                name: Some("v2.4".to_owned()),
                 reason: "release 2.4".to_owned(),
                 set_at: "2026-11-25T12:00:00Z".to_owned(),
             }],
@@ -97,6 +112,7 @@ mod tests {
         chosen.write(results.path()).unwrap();
         assert_eq!(Baselines::read(results.path()).as_ref(), Ok(&chosen));
         assert!(chosen.names("a") && !chosen.names("b"));
+        assert!(chosen.named("v2.4").is_some() && chosen.named("a").is_none());
         write_file(&file(results.path()), b"{").unwrap();
         let error = Baselines::read(results.path()).unwrap_err();
         assert!(error.contains("baselines.json` makes no sense"), "{error}");

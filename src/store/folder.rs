@@ -149,9 +149,11 @@ impl RunFolder {
         self.path.join(JOURNAL)
     }
 
-    /// Takes the folder of a run that never began away again, if nothing but its journal is in it.
-    pub fn discard(self) {
-        remove_unused(&self.journal_path(), &self.path);
+    /// Takes the folder of a run that never began away again, if nothing but its journal and these files
+    /// is in it.
+    pub fn discard(self, files: &[&str]) {
+        let files = files.iter().map(|name| self.path.join(name));
+        remove_unused(files.chain([self.journal_path()]), &self.path);
     }
 
     /// Writes views: each under a temporary name first, so that a reader never sees half of one.
@@ -216,8 +218,10 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// What cannot be removed stays: it is only an empty folder.
 #[expect(clippy::disallowed_methods, reason = "this is the one writer")]
-fn remove_unused(journal: &Path, folder: &Path) {
-    let _ = std::fs::remove_file(journal);
+fn remove_unused(files: impl Iterator<Item = PathBuf>, folder: &Path) {
+    for file in files {
+        let _ = std::fs::remove_file(file);
+    }
     let _ = std::fs::remove_dir(folder);
 }
 

@@ -1,7 +1,8 @@
 //! Compares two sets of runs, phase by phase: better, same, worse or unclear.
 
-use super::Verdict;
-use crate::record::{Distribution as _, PhaseRecord, RunRecord};
+use super::{GateResult, Scope, ScopedGate, Verdict};
+use crate::gate::{Gate, LatencyKind, Metric, Op, Percentile};
+use crate::record::{Difference, RunFigures, RunRecord, differences};
 use crate::stats::{self, ALPHA, Ratio};
 use crate::units::{self, Dimension, Quantity};
 use serde::Serialize;
@@ -86,85 +87,121 @@ pub struct Comparison {
     pub headline: String,
 }
 
-/// Something about the environment or the scenario that is not the same in all runs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// What.
-    pub what: &'static str,
-    /// In the first of the old runs.
-    pub old: String,
-    /// In the first run that differs from it.
-    pub new: String,
-}
-
-/// A metric that is compared: its name, its dimension, whether more of it is good, and its value.
+/// A metric that is compared: its name, its dimension, and which side of it is good.
 struct Compared {
+    metric: Metric,
     name: &'static str,
-    dimension: Dimension,
-    more_is_good: bool,
-    value: fn(&PhaseRecord) -> Option<f64>,
+    op: Op,
 }
 
-fn quantile(phase: &PhaseRecord, quantile: f64) -> Option<f64> {
-    phase
-        .total
-        .response
-        .quantile_ns(quantile)
-        .map(|ns| ns as f64 / 1e9)
+/// What is compared of each phase.
+fn compared() -> [Compared; 5] {
+    let response = |percent: f64| Metric::Latency {
+        kind: LatencyKind::Response,
+        percentile: Percentile::new(percent).expect("between 0 and 100"),
+    };
+    let compared = |metric, name, op| Compared { metric, name, op };
+    [
+        compared(response(50.0), "response.p50", Op::Below),
+        compared(response(90.0), "response.p90", Op::Below),
+        compared(response(99.0), "response.p99", Op::Below),
+        compared(Metric::Throughput, "throughput", Op::Above),
+        compared(Metric::ErrorRate, "error_rate", Op::Below),
+    ]
 }
 
-const COMPARED: [Compared; 5] = [
-    Compared {
-        name: "response.p50",
-        dimension: Dimension::Time,
-        more_is_good: false,
-        value: |phase| quantile(phase, 0.5),
-    },
-    Compared {
-        name: "response.p90",
-        dimension: Dimension::Time,
-        more_is_good: false,
-        value: |phase| quantile(phase, 0.9),
-    },
-    Compared {
-        name: "response.p99",
-        dimension: Dimension::Time,
-        more_is_good: false,
-        value: |phase| quantile(phase, 0.99),
-    },
-    Compared {
-        name: "throughput",
-        dimension: Dimension::PerSecond,
-        more_is_good: true,
-        value: |phase| (phase.measured_ns() > 0).then(|| phase.throughput()),
-    },
-    Compared {
-        name: "error_rate",
-        dimension: Dimension::Ratio,
-        more_is_good: false,
-        value: |phase| {
-            let total = phase.total.outcomes.total();
-            (total > 0).then(|| phase.total.outcomes.not_ok() as f64 / total as f64)
-        },
-    },
-];
+/// The value of a metric in each run; `None` where one of them does not have it.
+fn values(runs: &[RunFigures], phase: &str, metric: &Compared) -> Option<Vec<f64>> {
+    let of = |run: &RunFigures| {
+        let phase = run.phase(phase)?;
+        if metric.metric == Metric::ErrorRate {
+            return (phase.ended > 0).then(|| phase.not_ok as f64 / phase.ended as f64);
+        }
+        phase.values.get(metric.name).copied()
+    };
+    runs.iter().map(of).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// The gates that hold a phase of a record against its baseline; none where it has none, or where too
+/// few runs could be found, which is a doubt.
+pub(super) fn gates(record: &RunRecord, scope: &Scope) -> Vec<ScopedGate> {
+    let Some(baseline) = &record.baseline else {
+        return Vec::new();
+    };
+    compared()
+        .iter()
+        .filter_map(|metric| {
+            let old = mean(&values(&baseline.runs, &scope.name, metric)?);
+            if !old.is_finite() {
+                return None;
+            }
+            let gate = Gate {
+                metric: metric.metric,
+                op: metric.op,
+                limit: Quantity {
+                    value: worst_allowed(metric, old, baseline.margin),
+                    dimension: metric.metric.dimension(),
+                },
+                request: None,
+                worst: None,
+                baseline: Some(baseline.margin),
+            };
+            Some(ScopedGate {
+                scope: scope.clone(),
+                text: gate.to_string(),
+                gate,
+            })
+        })
+        .collect()
+}
+
+/// The value from which on a metric is worse than it may be.
+fn worst_allowed(metric: &Compared, old: f64, margin: f64) -> f64 {
+    match (metric.metric, metric.op) {
+        (Metric::ErrorRate, _) => old + points(margin),
+        (_, Op::Below) => old * (1.0 + margin),
+        (_, Op::Above) => old / (1.0 + margin),
+    }
+}
+
+/// Judges one gate of [`gates`].
+pub(super) fn judge_gate(record: &RunRecord, gate: &ScopedGate, margin: f64) -> GateResult {
+    let all = compared();
+    let metric = all.iter().find(|known| known.metric == gate.gate.metric);
+    let (Some(metric), Some(baseline)) = (metric, &record.baseline) else {
+        return GateResult::undecided(gate, "the run has no baseline".to_owned());
+    };
+    let own = RunFigures::of(record);
+    let samples = own.phase(&gate.scope.name).map_or(0, |phase| phase.ended);
+    let options = CompareOptions {
+        margin,
+        paired: false,
+    };
+    let row = row(&gate.scope.name, metric, &baseline.runs, &[own], options);
+    let bound = |pick: fn(&Ratio) -> f64| Some(row.old? * pick(row.ratio.as_ref()?));
+    GateResult {
+        verdict: row.change.verdict(),
+        observed: row.new,
+        lower: bound(|ratio| ratio.lower),
+        upper: bound(|ratio| ratio.upper),
+        samples,
+        reason: format!("{}: {}", row.change.as_str(), row.reason),
+        ..GateResult::undecided(gate, String::new())
+    }
+}
 
 /// Compares new runs with old ones, by the phases that all of them have.
-pub fn compare(old: &[RunRecord], new: &[RunRecord], options: CompareOptions) -> Comparison {
+pub fn compare(old: &[RunFigures], new: &[RunFigures], options: CompareOptions) -> Comparison {
     let differences = differences(old, new);
-    let names: Vec<String> = old
-        .first()
-        .map(|run| {
-            run.phases
-                .iter()
-                .map(|phase| phase.info.name.clone())
-                .collect()
-        })
-        .unwrap_or_default();
+    let phases = old.first().map_or(&[][..], |run| &run.phases);
     let mut rows = Vec::new();
-    for name in &names {
-        for metric in &COMPARED {
-            rows.push(row(name, metric, old, new, options));
+    for phase in phases {
+        for metric in &compared() {
+            rows.push(row(&phase.name, metric, old, new, options));
         }
     }
     let verdict = rows
@@ -201,22 +238,18 @@ fn headline(verdict: Verdict, rows: &[CompareRow]) -> String {
 fn row(
     phase: &str,
     metric: &Compared,
-    old: &[RunRecord],
-    new: &[RunRecord],
+    old: &[RunFigures],
+    new: &[RunFigures],
     options: CompareOptions,
 ) -> CompareRow {
-    let values = |runs: &[RunRecord]| -> Option<Vec<f64>> {
-        let of = |run: &RunRecord| {
-            let phase = run.phases.iter().find(|known| known.info.name == phase)?;
-            (metric.value)(phase)
-        };
-        runs.iter().map(of).collect()
-    };
-    let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
-    let (before, after) = (values(old), values(new));
-    let (mut ratio, change, reason) = match (&before, &after) {
+    let (before, after) = (values(old, phase, metric), values(new, phase, metric));
+    let (ratio, change, reason) = match (&before, &after) {
         (Some(before), Some(after)) if before == after => {
             (None, Change::Same, "every value is the same".to_owned())
+        }
+        (Some(_), Some(_)) if metric.metric == Metric::ErrorRate => {
+            let (change, reason) = weigh_shares(old, new, phase, options.margin);
+            (None, change, reason)
         }
         (Some(before), Some(after)) => weigh(metric, before, after, options),
         _ => (
@@ -225,29 +258,12 @@ fn row(
             "the phase or its data is missing in one of the runs".to_owned(),
         ),
     };
-    if let (Some(before), Some(after)) = (&before, &after)
-        && metric.dimension == Dimension::Ratio
-        && before != after
-    {
-        ratio = None;
-        let (change, reason) = weigh_shares(old, new, phase, options.margin);
-        return CompareRow {
-            phase: phase.to_owned(),
-            metric: metric.name,
-            dimension: metric.dimension,
-            old: Some(mean(before)),
-            new: Some(mean(after)),
-            ratio,
-            change,
-            reason,
-        };
-    }
     CompareRow {
         phase: phase.to_owned(),
         metric: metric.name,
-        dimension: metric.dimension,
-        old: before.as_ref().map(mean),
-        new: after.as_ref().map(mean),
+        dimension: metric.metric.dimension(),
+        old: before.as_deref().map(mean),
+        new: after.as_deref().map(mean),
         ratio,
         change,
         reason,
@@ -274,7 +290,7 @@ fn weigh(
         );
         return (None, Change::Unclear, reason);
     };
-    let change = judge(ratio, metric.more_is_good, options.margin);
+    let change = judge(ratio, metric.op, options.margin);
     let percent = |value: f64| units::percent((value - 1.0).abs());
     let direction = |value: f64| if value < 1.0 { "−" } else { "+" };
     let mut reason = format!(
@@ -297,13 +313,12 @@ fn weigh(
     (Some(ratio), change, reason)
 }
 
-fn judge(ratio: Ratio, more_is_good: bool, margin: f64) -> Change {
+fn judge(ratio: Ratio, op: Op, margin: f64) -> Change {
     let (most, least) = (1.0 + margin, 1.0 / (1.0 + margin));
     // As if less were good.
-    let (lower, upper) = if more_is_good {
-        (1.0 / ratio.upper, 1.0 / ratio.lower)
-    } else {
-        (ratio.lower, ratio.upper)
+    let (lower, upper) = match op {
+        Op::Above => (1.0 / ratio.upper, 1.0 / ratio.lower),
+        Op::Below => (ratio.lower, ratio.upper),
     };
     if lower > most {
         Change::Worse
@@ -320,25 +335,21 @@ fn judge(ratio: Ratio, more_is_good: bool, margin: f64) -> Change {
 
 /// Error rates are often zero, so that they have no ratio: what counts is their difference, in points.
 fn weigh_shares(
-    old: &[RunRecord],
-    new: &[RunRecord],
+    old: &[RunFigures],
+    new: &[RunFigures],
     phase: &str,
     margin: f64,
 ) -> (Change, String) {
-    let share = |runs: &[RunRecord]| {
-        let phases = runs
-            .iter()
-            .filter_map(|run| run.phases.iter().find(|known| known.info.name == phase));
+    let share = |runs: &[RunFigures]| {
         let (mut failed, mut total) = (0, 0);
-        for phase in phases {
-            failed += phase.total.outcomes.not_ok();
-            total += phase.total.outcomes.total();
+        for phase in runs.iter().filter_map(|run| run.phase(phase)) {
+            failed += phase.not_ok;
+            total += phase.ended;
         }
         failed as f64 / total.max(1) as f64
     };
-    let points = share(new) - share(old);
-    // A twentieth of the margin, in points: with 5 %, a quarter of a percentage point.
-    let matters = margin / 20.0;
+    let change = share(new) - share(old);
+    let matters = points(margin);
     let shown = |value: f64| {
         Quantity {
             value,
@@ -347,7 +358,7 @@ fn weigh_shares(
         .measured()
     };
     let text = format!("{} against {}", shown(share(new)), shown(share(old)));
-    if points.abs() <= matters {
+    if change.abs() <= matters {
         (
             Change::Same,
             format!("{text}: less than {} apart", shown(matters)),
@@ -368,12 +379,12 @@ fn weigh_shares(
             .iter()
             .map(|run| share(std::slice::from_ref(run)))
             .fold(1.0, f64::min);
-        if points > 0.0 && least_new > worst_old {
+        if change > 0.0 && least_new > worst_old {
             (
                 Change::Worse,
                 format!("{text}: every new run has more errors than any old one"),
             )
-        } else if points < 0.0 {
+        } else if change < 0.0 {
             (Change::NotWorse, text)
         } else {
             (Change::Unclear, format!("{text}, and the runs overlap"))
@@ -381,70 +392,8 @@ fn weigh_shares(
     }
 }
 
-/// What is not the same in all runs.
-fn differences(old: &[RunRecord], new: &[RunRecord]) -> Vec<Difference> {
-    let Some(first) = old.first() else {
-        return Vec::new();
-    };
-    type Fact = (&'static str, fn(&RunRecord) -> String);
-    const FACTS: [Fact; 13] = [
-        ("scenario", |run| run.header.scenario.sha256.clone()),
-        ("target", |run| run.header.target.url.clone()),
-        ("misbehaviour", |run| run.header.target.misbehaviour.clone()),
-        ("bench", |run| run.header.environment.bench_version.clone()),
-        ("host", |run| run.header.environment.host.clone()),
-        ("kernel", |run| run.header.environment.kernel.clone()),
-        ("CPU", |run| run.header.environment.cpu.clone()),
-        ("CPUs", |run| run.header.environment.cpus.to_string()),
-        ("memory", |run| {
-            units::bytes(run.header.environment.memory_bytes as f64)
-        }),
-        ("git commit", |run| {
-            run.header
-                .environment
-                .git_commit
-                .clone()
-                .unwrap_or_default()
-        }),
-        ("GPU driver", |run| {
-            run.header
-                .environment
-                .gpu_driver
-                .clone()
-                .unwrap_or_default()
-        }),
-        ("GPUs", |run| {
-            let names = run
-                .header
-                .environment
-                .gpus
-                .iter()
-                .map(|gpu| gpu.name.as_str());
-            names.collect::<Vec<_>>().join(", ")
-        }),
-        ("workers", |run| run.header.workers.to_string()),
-    ];
-    FACTS
-        .iter()
-        .filter_map(|(what, fact)| {
-            let usual = fact(first);
-            let other = old
-                .iter()
-                .chain(new)
-                .map(fact)
-                .find(|other| *other != usual)?;
-            let known = |text: String| {
-                if text.is_empty() {
-                    "–".to_owned()
-                } else {
-                    text
-                }
-            };
-            Some(Difference {
-                what,
-                old: known(usual),
-                new: known(other),
-            })
-        })
-        .collect()
+/// The change of an error rate that matters: a twentieth of the margin, in points. With 5 %, a quarter of
+/// a percentage point.
+fn points(margin: f64) -> f64 {
+    margin / 20.0
 }

@@ -12,7 +12,7 @@ mod suite;
 mod telemetry;
 mod windows;
 
-pub use compare::{Change, CompareOptions, CompareRow, Comparison, Difference, compare};
+pub use compare::{Change, CompareOptions, CompareRow, Comparison, compare};
 pub use explain::{Cause, Explanation};
 pub use growth::GrowthEvidence;
 
@@ -85,44 +85,39 @@ pub struct ScopedGate {
     pub gate: Gate,
 }
 
-/// The gates of a record, as they were set when it was made.
+/// The gates of a record, as they were set when it was made, and those against its baseline.
 ///
 /// # Errors
 /// When one of them cannot be read, which means that another version wrote the record.
 pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
-    let of_phases = record
-        .header
-        .phases
-        .iter()
-        .enumerate()
-        .flat_map(|(index, phase)| {
-            phase.gates.iter().map(move |text| {
-                let scope = Scope {
-                    phase: Some(index),
-                    name: phase.name.clone(),
-                };
-                (scope, text)
-            })
-        });
-    let of_run = record.header.gates.iter().map(|text| {
-        let scope = Scope {
-            phase: None,
-            name: String::new(),
-        };
-        (scope, text)
-    });
-    of_phases
-        .chain(of_run)
-        .map(|(scope, text)| {
-            let gate = gate::parse_with(text, gate::Named::Any)
-                .map_err(|error| format!("the gate `{text}` cannot be read: {}", error.message))?;
-            Ok(ScopedGate {
-                scope,
-                text: text.clone(),
-                gate,
-            })
+    let mut all = Vec::new();
+    let read = |scope: &Scope, text: &String| {
+        let gate = gate::parse_with(text, gate::Named::Any)
+            .map_err(|error| format!("the gate `{text}` cannot be read: {}", error.message))?;
+        Ok::<_, String>(ScopedGate {
+            scope: scope.clone(),
+            text: text.clone(),
+            gate,
         })
-        .collect()
+    };
+    for (index, phase) in record.header.phases.iter().enumerate() {
+        let scope = Scope {
+            phase: Some(index),
+            name: phase.name.clone(),
+        };
+        for text in &phase.gates {
+            all.push(read(&scope, text)?);
+        }
+        all.extend(compare::gates(record, &scope));
+    }
+    let scope = Scope {
+        phase: None,
+        name: String::new(),
+    };
+    for text in &record.header.gates {
+        all.push(read(&scope, text)?);
+    }
+    Ok(all)
 }
 
 /// A gate on a finished run: `<gate>` for all of it, `<phase>: <gate>` for one phase.
@@ -303,6 +298,11 @@ impl Subject<'_> {
 }
 
 fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
+    if let Some(margin) = gate.gate.baseline {
+        let mut result = compare::judge_gate(record, gate, margin);
+        undermine(record, gate, &mut result);
+        return result;
+    }
     let phases: Vec<&PhaseRecord> = match gate.scope.phase {
         Some(index) => record
             .phases
@@ -346,28 +346,7 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
         Metric::Growth(metric) => growth::sampled(record, gate, &phases, metric),
         Metric::Drift { kind, percentile } => growth::drift(gate, &subject, kind, percentile),
     };
-    let concerns = |doubt: &&Doubt| {
-        doubt
-            .phase()
-            .is_none_or(|phase| gate.scope.phase.is_none_or(|own| own == phase))
-    };
-    let undermining = match gate.gate.metric {
-        metric if metric.is_of_requests() => Doubt::undermines_requests,
-        // A GPU that waits for a generator that cannot send has not shown what it could do.
-        Metric::Telemetry(_) if gate.gate.op == Op::Above && result.verdict == Verdict::Fail => {
-            Doubt::blames_generator
-        }
-        _ => |_: &Doubt| false,
-    };
-    if result.verdict != Verdict::Inconclusive
-        && let Some(doubt) = record
-            .doubts
-            .iter()
-            .filter(concerns)
-            .find(|d| undermining(d))
-    {
-        result.verdict = Verdict::Inconclusive;
-        result.reason = doubt.to_string();
+    if undermine(record, gate, &mut result) {
         return result;
     }
     // What the generator adds makes latencies longer, never shorter: only a FAIL can be its fault.
@@ -383,6 +362,32 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     }
     result.explanations = explain::explain(record, &result, &subject);
     result
+}
+
+/// Makes a result INCONCLUSIVE where a doubt takes the ground from under it, and tells whether it did.
+fn undermine(record: &RunRecord, gate: &ScopedGate, result: &mut GateResult) -> bool {
+    let concerns = |doubt: &&Doubt| {
+        doubt
+            .phase()
+            .is_none_or(|phase| gate.scope.phase.is_none_or(|own| own == phase))
+    };
+    let undermines = match gate.gate.metric {
+        metric if metric.is_of_requests() => Doubt::undermines_requests,
+        // A GPU that waits for a generator that cannot send has not shown what it could do.
+        Metric::Telemetry(_) if gate.gate.op == Op::Above && result.verdict == Verdict::Fail => {
+            Doubt::blames_generator
+        }
+        _ => |_: &Doubt| false,
+    };
+    let mut doubts = record.doubts.iter().filter(concerns);
+    let Some(doubt) = doubts.find(|doubt| undermines(doubt)) else {
+        return false;
+    };
+    if result.verdict != Verdict::Inconclusive {
+        result.verdict = Verdict::Inconclusive;
+        result.reason = doubt.to_string();
+    }
+    true
 }
 
 /// The one line that says it all.

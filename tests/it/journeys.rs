@@ -221,3 +221,79 @@ fn the_shipped_quickstart_runs_as_it_is() {
     let phases = bench.run_json()["phases"].as_array().unwrap().len();
     assert_eq!(phases, 1);
 }
+
+#[test]
+fn a_run_is_compared_with_the_passes_before_it() {
+    let bench = Bench::with(&scenario(
+        "",
+        &format!("concurrency = 4\nduration = \"2s\"\n{GATES}"),
+    ));
+    bench.write(
+        "inputs.jsonl",
+        include_str!("../../scenarios/data/inputs.jsonl"),
+    );
+    let compared = |with: &str| {
+        let args = [
+            "run",
+            "scenario.toml",
+            "--format",
+            "json",
+            "--baseline",
+            with,
+        ];
+        let said = bench.run(&[&args[..], &["--baseline-margin", "90%"]].concat());
+        let json: Value = serde_json::from_str(&said.stdout).unwrap_or_default();
+        (said, json)
+    };
+    let gates = |json: &Value| json["gates"].as_array().unwrap().len();
+    // The first three have nothing to be compared with, say so, and pass by their own gates.
+    for found in 0..3 {
+        let (said, json) = compared("last-pass");
+        let said = said.exits(0);
+        assert_eq!(gates(&json), 2);
+        let doubts = json["doubts"].as_array().unwrap();
+        let missing = doubts.iter().find(|doubt| doubt["doubt"] == "no_baseline");
+        assert_eq!(missing.unwrap()["found"], found, "{}", said.stderr);
+    }
+    let (_, json) = compared("last-pass");
+    assert_eq!(gates(&json), 7, "{json}");
+    let against = &json["gates"][4];
+    assert_eq!(against["gate"], "response.p99 < baseline + 90 %");
+    assert!(against["limit"].as_f64().unwrap() > 0.0);
+    // What is in the journal is judged again without the runs that it was compared with.
+    let last = json["id"].as_str().unwrap();
+    let results = bench.path().join("results");
+    for run in results.read_dir().unwrap().map(Result::unwrap) {
+        if run.file_name() != last {
+            std::fs::remove_dir_all(run.path()).unwrap();
+        }
+    }
+    let again = bench.run(&["judge", last, "--format", "json"]);
+    let again: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again["gates"], json["gates"]);
+    // A name for it; and what may not be compared is refused before any load.
+    bench.run(&["baseline", last, "--reason", "release", "--name", "v1"]);
+    bench.write(
+        "scenario.toml",
+        &scenario(
+            "delay = \"1ms\"",
+            &format!("concurrency = 4\nduration = \"2s\"\n{GATES}"),
+        ),
+    );
+    let (said, _) = compared("v1");
+    let said = said.exits(2);
+    assert!(
+        said.stderr.contains("may not be compared"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(
+        results
+            .read_dir()
+            .unwrap()
+            .filter(|run| run.as_ref().unwrap().path().is_dir())
+            .count(),
+        1
+    );
+    compared("nothing").0.exits(2);
+}

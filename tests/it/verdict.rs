@@ -582,3 +582,50 @@ fn a_busy_gpu_cannot_be_asked_of_a_generator_that_cannot_send() {
     assert_eq!(result.verdict, Verdict::Inconclusive);
     assert!(result.reason.contains("bottleneck"), "{}", result.reason);
 }
+
+/// A minute whose answers all take so long.
+fn steady(ms: f64) -> Story {
+    with("response.p50 < 1s", &vec![answers(100, ms); 60])
+}
+
+#[test]
+fn a_run_is_judged_against_its_baseline_too() {
+    let old: Vec<RunRecord> = [20.0, 20.3, 20.1, 19.8, 20.2]
+        .map(|ms| steady(ms).record())
+        .into();
+    let judged_at = |ms: f64, old: &[RunRecord]| judged(&steady(ms).baseline(0.05, old).record());
+    let worse = judged_at(24.0, &old);
+    assert_eq!(worse.verdict, Verdict::Fail, "{}", worse.headline);
+    let texts: Vec<&str> = worse.gates.iter().map(|gate| &gate.gate.text[..]).collect();
+    assert_eq!(
+        texts,
+        [
+            "response.p50 < 1s",
+            "response.p50 < baseline + 5 %",
+            "response.p90 < baseline + 5 %",
+            "response.p99 < baseline + 5 %",
+            "throughput > baseline − 5 %",
+            "error_rate < baseline + 5 %",
+        ]
+    );
+    let p99 = &worse.gates[3];
+    assert_eq!(p99.verdict, Verdict::Fail);
+    assert!(p99.reason.starts_with("worse: +19"), "{}", p99.reason);
+    // The bounds and the limit are times, as the observed value is, and agree with the verdict.
+    assert!((p99.gate.gate.limit.value - 0.021_08).abs() < 1e-4);
+    assert!(p99.lower.unwrap() > p99.gate.gate.limit.value);
+    let same = judged_at(20.1, &old);
+    assert_eq!(same.verdict, Verdict::Pass, "{}", same.headline);
+    // One old run says nothing of how runs vary.
+    let single = judged_at(20.5, &old[..1]);
+    assert_eq!(single.verdict, Verdict::Inconclusive);
+    // Its own gates are judged all the same, and a baseline of other circumstances is told.
+    let elsewhere: Vec<RunRecord> = old
+        .iter()
+        .map(|_| steady(20.0).with_header(|header| header.environment.kernel = "5".to_owned()))
+        .map(Story::record)
+        .collect();
+    let record = steady(20.0).baseline(0.05, &elsewhere).record();
+    let doubts: Vec<String> = record.doubts.iter().map(ToString::to_string).collect();
+    assert_eq!(doubts, ["the baseline differs in kernel: 5, and – here"]);
+}

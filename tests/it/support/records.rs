@@ -1,9 +1,9 @@
 //! Records made up second by second, for tests of verdicts.
 
 use bench::record::{
-    ArrivalInfo, Doubt, Entry, Environment, Header, Interval, JOURNAL_VERSION, Latencies, LoadInfo,
-    Outcome, PhaseInfo, RunRecord, Sample, Samples, ScenarioInfo, SeriesInfo, SourceInfo,
-    SourceState, TargetInfo,
+    ArrivalInfo, Baseline, Doubt, Entry, Environment, Header, Interval, JOURNAL_VERSION, Latencies,
+    LoadInfo, Outcome, PhaseInfo, RunFigures, RunRecord, Sample, Samples, ScenarioInfo, SeriesInfo,
+    SourceInfo, SourceState, TargetInfo,
 };
 use bench::schedule::{ArrivalProcess, Profile};
 use bench::store::{JournalWriter, RunFolder};
@@ -190,6 +190,16 @@ impl Story {
 
     pub(crate) fn run_gates(mut self, gates: &[&str]) -> Self {
         self.header.gates = gates.iter().map(|&gate| gate.to_owned()).collect();
+        self
+    }
+
+    /// What the run is compared with.
+    pub(crate) fn baseline(mut self, margin: f64, runs: &[RunRecord]) -> Self {
+        self.entries.push(Entry::Baseline(Box::new(Baseline {
+            asked: "last-pass".to_owned(),
+            margin,
+            runs: runs.iter().map(RunFigures::of).collect(),
+        })));
         self
     }
 
