@@ -1,5 +1,6 @@
 //! The arguments of each subcommand.
 
+use super::calibrate::{CalibrateArgs, NullServerArgs};
 use super::database::{DatabaseArgs, DbArgs, PushArgs};
 use super::first_steps::{CompletionsArgs, DocsArgs, DoctorArgs, ExplainArgs, InitArgs};
 use super::gpu::GpuArgs;
@@ -76,6 +77,8 @@ pub(super) enum Command {
     Serve(ServeArgs),
     /// Measure what the GPUs of this host can do, and find those that are sick.
     Gpu(GpuArgs),
+    /// Measure how much load this machine can generate.
+    Calibrate(CalibrateArgs),
     /// Say what this machine lacks for generating load and watching GPUs.
     Doctor(DoctorArgs),
     /// Explain a code of a finding or a doubt, or list all of them.
@@ -86,6 +89,9 @@ pub(super) enum Command {
     Completions(CompletionsArgs),
     /// Print the man page: `bench man > bench.1`.
     Man,
+    /// Serve nothing but answers, for `bench calibrate`.
+    #[command(hide = true)]
+    NullServer(NullServerArgs),
     /// Print a page of the documentation that is made from the code.
     #[command(hide = true)]
     Docs(DocsArgs),

@@ -1,6 +1,7 @@
 //! The command line: arguments, drawing of diagnostics, exit codes. Everything else is in `commands`.
 
 mod args;
+mod calibrate;
 mod database;
 mod diagnostics;
 mod first_steps;
@@ -112,6 +113,10 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
         }
         Command::Judge(args) => commands::judge(&args.results, &args.run, &(&args).into(), output),
         Command::Init(args) => commands::init(&args.into(), output),
+        Command::Calibrate(args) => commands::calibrate(&args.into(), output),
+        Command::NullServer(args) => {
+            commands::null_server(args.threads, output).map(|()| Ending::Done)
+        }
         Command::Doctor(args) => Ok(commands::doctor(&args.results, output)),
         Command::Explain(args) => commands::explain(args.code.as_deref(), output),
         Command::Schema => {

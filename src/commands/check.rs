@@ -1,19 +1,28 @@
 //! `bench check`: reads a scenario and prints the plan, without sending anything.
 
-use super::Output;
+use super::ceiling::Known;
+use super::{Output, ceiling};
 use crate::plan::{Plan, TargetAddress};
 use crate::scenario::GpuSource;
 use crate::schedule::{Load, Stop};
+use crate::telemetry;
 use crate::units;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// Prints a plan.
 pub fn check(plan: &Plan, output: Output) {
-    output.result(&describe(plan));
+    let environment = telemetry::environment(Path::new("."), None, Vec::new());
+    let known = ceiling::known(&environment);
+    output.result(&describe(plan, &known));
+    for doubt in known.doubts(plan) {
+        let phase = doubt.phase().map_or("", |phase| &plan.phases[phase].name);
+        output.warn(&format!("warning: phase `{phase}`: {doubt}"));
+    }
 }
 
 /// The plan in words.
-fn describe(plan: &Plan) -> String {
+fn describe(plan: &Plan, known: &Known) -> String {
     let mut out = String::new();
     let write = |out: &mut String, label: &str, text: &str| {
         writeln!(out, "{label:<10} {text}").expect("memory");
@@ -111,6 +120,9 @@ fn describe(plan: &Plan) -> String {
         plan.seed
     );
     write(&mut out, "in all", &text);
+    if let Some(line) = known.line() {
+        write(&mut out, "machine", &line);
+    }
     if plan.gates.is_empty() && plan.phases.iter().all(|phase| phase.gates.is_empty()) {
         out.push_str("\nThere are no gates: a run will end INCONCLUSIVE.\n");
     }

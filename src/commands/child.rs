@@ -1,8 +1,10 @@
-//! The reference API as a child process, for runs whose target is `reference`.
+//! Servers as child processes: the reference API, for runs whose target is `reference`, and the one that
+//! does nothing but answer, for `bench calibrate`.
 
 use super::input::CommandError;
 use crate::scenario::ReferenceOptions;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
@@ -10,17 +12,17 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// The one line that `bench serve` prints on stdout when it is ready.
+/// The one line that a server prints on stdout when it is ready.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Ready {
     /// Where it listens.
     pub(super) listening: SocketAddr,
 }
 
-/// A running reference API. It ends when its stdin closes, so that it does not outlive this process,
+/// A running server. It ends when its stdin closes, so that it does not outlive this process,
 /// however that ends.
 #[derive(Debug)]
-pub(super) struct ReferenceChild {
+pub(super) struct ServerChild {
     child: Child,
     /// Where it listens.
     pub(super) address: SocketAddr,
@@ -29,27 +31,48 @@ pub(super) struct ReferenceChild {
 /// How long the child may take to listen, and to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-impl ReferenceChild {
+impl ServerChild {
     /// Starts `bench serve` on a free loopback port; what it did is written to `truth`.
     ///
     /// # Errors
     /// When it cannot be started or does not listen in time.
-    pub(super) async fn start(
+    pub(super) async fn reference(
         options: &ReferenceOptions,
         truth: &Path,
     ) -> Result<Self, CommandError> {
-        let failed = |message: String| {
-            CommandError::setup(
-                format!("cannot start the reference API: {message}"),
-                "try `bench serve` by itself",
-            )
-        };
+        let mut arguments: Vec<OsString> = ["serve", "--port=0", "--until-stdin-closes", "--quiet"]
+            .map(OsString::from)
+            .to_vec();
+        arguments.push(format!("--truth={}", truth.display()).into());
+        arguments.extend(options.to_args().into_iter().map(OsString::from));
+        Self::start(
+            arguments,
+            "the reference API",
+            "try `bench serve` by itself",
+        )
+        .await
+    }
+
+    /// Starts the server that does nothing but answer, on so many threads.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not listen in time.
+    pub(super) async fn null(threads: usize) -> Result<Self, CommandError> {
+        let arguments = vec!["null-server".into(), format!("--threads={threads}").into()];
+        Self::start(arguments, "the server that only answers", "").await
+    }
+
+    async fn start(
+        arguments: Vec<OsString>,
+        what: &str,
+        hint: &'static str,
+    ) -> Result<Self, CommandError> {
+        let failed =
+            |message: String| CommandError::setup(format!("cannot start {what}: {message}"), hint);
         let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
         let mut command = Command::new(program);
         command
-            .args(["serve", "--port=0", "--until-stdin-closes", "--quiet"])
-            .arg(format!("--truth={}", truth.display()))
-            .args(options.to_args())
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true);

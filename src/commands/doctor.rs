@@ -1,5 +1,6 @@
 //! `bench doctor`: what this machine has and lacks for generating load and watching GPUs.
 
+use super::ceiling::Known;
 use super::input::read_text;
 use super::{Ending, Output};
 use crate::diag::SourceText;
@@ -107,6 +108,7 @@ fn examine(results: &Path) -> Vec<Finding> {
         ports(telemetry::ephemeral_ports().map(|ports| u64::from(ports.end() - ports.start()) + 1)),
         memory(environment.memory_bytes, telemetry::memory_limit_bytes()),
         disk(results),
+        calibration(&super::ceiling::known(&environment)),
     ];
     findings.extend(gpus());
     findings
@@ -269,6 +271,20 @@ fn disk(results: &Path) -> Finding {
     }
 }
 
+fn calibration(known: &Known) -> Finding {
+    let what = "calibration";
+    match known.line() {
+        Some(line) if matches!(known, Known::Here(_)) => finding(State::Good, what, line, ""),
+        Some(line) => finding(State::Weak, what, line, "run `bench calibrate`"),
+        None => finding(
+            State::Weak,
+            what,
+            "none: what this machine can generate is not known",
+            "run `bench calibrate`; scenarios near its ceiling are then flagged before they run",
+        ),
+    }
+}
+
 fn gpus() -> Vec<Finding> {
     // What a scenario without a word about telemetry asks for.
     let wanted = scenario::parse(&SourceText::new("", ""), &Nothing)
@@ -323,6 +339,8 @@ mod tests {
             ports(Some(500)),
             ports(None),
             memory(1 << 30, Some(1 << 20)),
+            calibration(&Known::Nothing),
+            calibration(&Known::Stale("another machine".to_owned())),
         ];
         for finding in &weak {
             assert_eq!(finding.state, State::Weak, "{finding:?}");

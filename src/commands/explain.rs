@@ -235,6 +235,13 @@ const DOUBTS: &[Explanation] = &[
                limit of open files, widen net.ipv4.ip_local_port_range, or keep connections open.",
     },
     Explanation {
+        code: "near-ceiling",
+        what: "the phase asks for more than 70 % of what this machine was shown to generate",
+        text: "`bench calibrate` has measured the ceiling with small plain requests; TLS, large bodies and\n\
+               streams cost more. Whether the generator was the bottleneck then shows in the run itself. Use\n\
+               more cores, or a larger machine.",
+    },
+    Explanation {
         code: "generator-short",
         what: "requests were not sent, because this machine had no descriptor or port for them",
         text: "Less load was sent than was asked for. Raise the limit of open files, widen the range of local\n\

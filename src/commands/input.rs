@@ -78,7 +78,8 @@ pub fn load(path: &Path, seed: u64, workers: Option<usize>) -> Result<Loaded, Co
     }
 }
 
-fn usable_cores() -> usize {
+/// CPUs that this process may use.
+pub(super) fn usable_cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 

@@ -1,7 +1,9 @@
 //! One file for each subcommand; the only place that wires the parts together.
 
 mod baseline;
+mod calibrate;
 mod capacity;
+mod ceiling;
 mod check;
 mod child;
 mod compare;
@@ -13,6 +15,7 @@ mod history;
 mod init;
 mod input;
 mod judge;
+mod null;
 mod output;
 mod preflight;
 mod progress;
@@ -26,6 +29,7 @@ mod serve;
 mod signals;
 mod views;
 
+pub use calibrate::{CalibrateOptions, calibrate};
 pub use capacity::{CapacityOptions, capacity};
 pub use check::check;
 pub use compare::compare;
@@ -36,6 +40,7 @@ pub use history::{HistoryFormat, HistoryOptions, HistoryView, Origin, TrendView,
 pub use init::{Auth, InitOptions, Kind, init};
 pub use input::{CommandError, Loaded, load};
 pub use judge::{JudgeOptions, judge};
+pub use null::null_server;
 pub use output::Output;
 pub use prune::{baseline, prune};
 pub use push::{PushWhat, database_status, migrate, push};

@@ -1,13 +1,13 @@
 //! `bench run`: from a scenario to a verdict.
 
 use super::baseline::{self, BaselineOptions};
-use super::child::ReferenceChild;
+use super::child::ServerChild;
 use super::github::GitHub;
 use super::history::Origin;
 use super::input::CommandError;
 use super::progress::Progress;
 use super::push::push_after_run;
-use super::{Ending, Format, Output, preflight, signals, views};
+use super::{Ending, Format, Output, ceiling, preflight, signals, views};
 use crate::engine::ports::{Sink, Stop, WallClock};
 use crate::engine::{self, Placement, Ports, RunClock};
 use crate::http::{HttpTarget, TcpConnect, TlsClient};
@@ -141,7 +141,9 @@ impl Run<'_> {
             .await
             .map(|connect| connect.resolving_each_time(self.plan.target.resolves_each_time));
         let (sources, environment) = self.look_around(connect.as_ref().ok(), child.as_ref(), &url);
-        let header = self.header(environment);
+        let near_ceiling = ceiling::known(&environment).doubts(self.plan);
+        let (id, started_at) = (self.id.clone(), self.started_at.clone());
+        let header = header(self.plan, id, started_at, environment);
         let baseline = match self.baseline(&header) {
             Ok(baseline) => baseline,
             Err(error) => {
@@ -162,6 +164,11 @@ impl Run<'_> {
             self.plan.target.shown,
             self.folder.path().display()
         ));
+        for doubt in near_ceiling {
+            self.output.say(&format!("warning: {doubt}"));
+            // A disk that fails now is told when the views are written.
+            let _ = sink.entry(Entry::Doubt(doubt));
+        }
         if self
             .plan
             .target
@@ -192,23 +199,23 @@ impl Run<'_> {
         load
     }
 
-    async fn start_reference(&self) -> Result<Option<ReferenceChild>, CommandError> {
+    async fn start_reference(&self) -> Result<Option<ServerChild>, CommandError> {
         let TargetAddress::Reference(options) = &self.plan.target.address else {
             return Ok(None);
         };
         let truth = self.folder.path().join(TRUTH);
-        ReferenceChild::start(options, &truth).await.map(Some)
+        ServerChild::reference(options, &truth).await.map(Some)
     }
 
     /// What can be sampled beside the load, and where the run takes place.
     fn look_around(
         &self,
         connect: Option<&TcpConnect>,
-        child: Option<&ReferenceChild>,
+        child: Option<&ServerChild>,
         url: &BaseUrl,
     ) -> (Sources, Environment) {
         let addresses = connect.map_or(&[][..], TcpConnect::addresses);
-        let processes = match child.and_then(ReferenceChild::pid) {
+        let processes = match child.and_then(ServerChild::pid) {
             Some(pid) => Ok(vec![pid]),
             None => telemetry::listeners(addresses),
         };
@@ -264,23 +271,6 @@ impl Run<'_> {
         baseline::find(&options, header, self.output).map(Some)
     }
 
-    fn header(&self, environment: Environment) -> Header {
-        let plan = self.plan;
-        Header {
-            version: JOURNAL_VERSION,
-            id: self.id.clone(),
-            started_at: self.started_at.clone(),
-            scenario: plan.scenario.clone(),
-            target: plan.target_info(),
-            requests: plan.requests.iter().map(RequestPlan::info).collect(),
-            phases: plan.phases.iter().map(PhasePlan::info).collect(),
-            gates: plan.gates.iter().map(|gate| gate.text.clone()).collect(),
-            seed: plan.seed,
-            workers: plan.workers,
-            environment,
-        }
-    }
-
     async fn load(
         &self,
         target: HttpTarget<TcpConnect>,
@@ -308,6 +298,28 @@ impl Run<'_> {
             .map_err(|fault| {
                 CommandError::setup(fault.to_string(), "please report this fault of bench")
             })
+    }
+}
+
+/// What is going to happen, for the journal.
+pub(super) fn header(
+    plan: &Plan,
+    id: String,
+    started_at: String,
+    environment: Environment,
+) -> Header {
+    Header {
+        version: JOURNAL_VERSION,
+        id,
+        started_at,
+        scenario: plan.scenario.clone(),
+        target: plan.target_info(),
+        requests: plan.requests.iter().map(RequestPlan::info).collect(),
+        phases: plan.phases.iter().map(PhasePlan::info).collect(),
+        gates: plan.gates.iter().map(|gate| gate.text.clone()).collect(),
+        seed: plan.seed,
+        workers: plan.workers,
+        environment,
     }
 }
 
@@ -380,7 +392,7 @@ impl Sink for RunSink {
 }
 
 /// The system's wall clock.
-struct SystemWall;
+pub(super) struct SystemWall;
 
 impl WallClock for SystemWall {
     fn unix_ms(&self) -> i64 {

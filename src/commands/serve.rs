@@ -99,7 +99,8 @@ async fn serve_until_stopped(options: &ServeOptions, output: Output) -> Result<(
     served.map_err(|error| CommandError::setup(format!("the server broke: {error}"), ""))
 }
 
-async fn stdin_closed() {
+/// Waits until nobody can write to stdin any more, as happens when the parent ends.
+pub(super) async fn stdin_closed() {
     let mut stdin = tokio::io::stdin();
     let mut buffer = [0; 64];
     while !matches!(stdin.read(&mut buffer).await, Ok(0) | Err(_)) {}

@@ -1,5 +1,6 @@
 //! Doubts: whatever weakens a measurement, as typed values that are stored, printed and judged.
 
+use super::capacity::LoadUnit;
 use super::figures::Difference;
 use crate::units;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,17 @@ pub enum Doubt {
         resource: LocalResource,
         /// The largest share of it that was in use.
         used: f64,
+    },
+    /// The phase asks for more than a good part of what this machine was shown to generate.
+    NearCeiling {
+        /// Which phase.
+        phase: usize,
+        /// In what.
+        unit: LoadUnit,
+        /// What is asked for, by all phases side by side.
+        asked: f64,
+        /// What this machine was shown to generate.
+        ceiling: f64,
     },
     /// The generator's own memory grew all through a phase: a leak gate on the same host may see it.
     GeneratorGrows {
@@ -198,6 +210,7 @@ impl Doubt {
             | Self::CpuStolen { phase, .. }
             | Self::GeneratorHolds { phase, .. }
             | Self::GeneratorNearLimit { phase, .. }
+            | Self::NearCeiling { phase, .. }
             | Self::GeneratorGrows { phase, .. }
             | Self::WarmupTooShort { phase, .. }
             | Self::NeverSettled { phase, .. }
@@ -229,6 +242,7 @@ impl Doubt {
             | Self::Paused { .. }
             | Self::Preflight { .. } => true,
             Self::GeneratorNearLimit { .. }
+            | Self::NearCeiling { .. }
             | Self::GeneratorGrows { .. }
             | Self::WarmupTooShort { .. }
             | Self::NeverSettled { .. }
@@ -422,6 +436,19 @@ impl fmt::Display for Doubt {
                     units::percent(*used)
                 )
             }
+            Self::NearCeiling {
+                unit,
+                asked,
+                ceiling,
+                ..
+            } => write!(
+                f,
+                "the load is {} of what this machine was shown to generate: {} asked for, {} shown by \
+                 `bench calibrate` with small plain requests; use more cores or more machines",
+                units::percent(asked / ceiling),
+                unit.describe(*asked),
+                unit.describe(*ceiling)
+            ),
             Self::WarmupTooShort {
                 series, unlike_ns, ..
             } => write!(

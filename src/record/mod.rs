@@ -3,6 +3,7 @@
 //!
 //! Values only: the engine fills them, `store` writes and reads them.
 
+mod calibration;
 mod capacity;
 mod doubt;
 mod environment;
@@ -21,6 +22,9 @@ mod streams;
 mod suite;
 mod tally;
 
+pub use calibration::{
+    CALIBRATION_SCHEMA, Calibration, CalibrationStep, Machine, NEAR_CEILING, Program,
+};
 pub use capacity::{CAPACITY_SCHEMA, Capacity, CapacityStep, LoadUnit, StepLatency};
 pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt, LAG_LIMIT_NS, LAG_SHARE, LocalResource};
 pub use environment::{Environment, Gpu};

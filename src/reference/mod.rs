@@ -12,6 +12,7 @@ mod memory;
 mod metrics;
 mod misbehaviour;
 mod model;
+mod null;
 mod queue;
 mod route;
 mod service;
@@ -26,6 +27,7 @@ pub use api::TOKEN_INTERVAL;
 pub use books::{Delays, Scaled, ServerTime, StallWindow, TRUTH_SCHEMA, Truth};
 pub use memory::{Dialer, MemoryListener, in_memory};
 pub use model::{Answer, CLASSES, INPUTS, MODEL, PARAMETERS, answer, data_file};
+pub use null::start_null;
 
 use crate::scenario::ReferenceOptions;
 use axum::Router;

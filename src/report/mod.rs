@@ -4,6 +4,7 @@
 //! The same record gives the same bytes, today and in a year. Nothing here judges, reads a clock or
 //! touches a file.
 
+mod calibration;
 mod capacity;
 mod chart;
 mod comparison;
@@ -25,6 +26,9 @@ mod suite;
 #[cfg(test)]
 mod sample;
 
+pub use calibration::{
+    calibration_json, calibration_line, calibration_step_line, calibration_text,
+};
 pub use capacity::{capacity_console, capacity_html, capacity_json, capacity_line};
 pub use comparison::{comparison_json, comparison_text};
 pub use console::console;

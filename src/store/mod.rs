@@ -4,6 +4,7 @@
 //! loses at most the line it was writing. Views are written whole, under another name first.
 
 mod baselines;
+mod calibration;
 mod database;
 mod folder;
 mod journal;
@@ -11,6 +12,7 @@ mod prune;
 mod runs;
 
 pub use baselines::{Baseline, Baselines};
+pub use calibration::{load_calibration, save_calibration};
 pub use database::{
     Address, Database, DatabaseError, Migration, Pushed, SchemaState, Shipment, Spool, Wanted,
     decode_series, within,

@@ -74,6 +74,7 @@ fn help_shows_commands_and_exit_codes() {
       judge        Judge a finished run again, by its own gates and by new ones
       serve        Serve the built-in reference inference API
       gpu          Measure what the GPUs of this host can do, and find those that are sick
+      calibrate    Measure how much load this machine can generate
       doctor       Say what this machine lacks for generating load and watching GPUs
       explain      Explain a code of a finding or a doubt, or list all of them
       schema       Print the JSON Schema of scenarios, for editors

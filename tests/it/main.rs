@@ -6,6 +6,8 @@
 )]
 
 mod allocations;
+#[cfg(target_os = "linux")]
+mod calibrate;
 mod capacity;
 mod ci;
 mod cli;

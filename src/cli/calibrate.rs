@@ -1,0 +1,43 @@
+//! The arguments of `bench calibrate` and of the server that it measures against.
+
+use super::args::FormatArg;
+use crate::commands::CalibrateOptions;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments of `bench calibrate`.
+#[derive(Debug, Args)]
+pub(super) struct CalibrateArgs {
+    /// A short look: 45 seconds at most, instead of two and a half minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Threads that generate load [default: one for each core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Folder that keeps the result [default: `BENCH_STATE_DIR`, `XDG_STATE_HOME`/bench or
+    /// ~/.local/state/bench; other commands look there].
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// What to print in the end.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: FormatArg,
+}
+
+impl From<CalibrateArgs> for CalibrateOptions {
+    fn from(args: CalibrateArgs) -> Self {
+        Self {
+            quick: args.quick,
+            workers: args.workers.map(usize::from),
+            state: args.state,
+            format: args.format.into(),
+        }
+    }
+}
+
+/// Arguments of `bench null-server`.
+#[derive(Debug, Args)]
+pub(super) struct NullServerArgs {
+    /// Threads that answer.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) threads: usize,
+}
