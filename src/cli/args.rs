@@ -162,6 +162,9 @@ impl ScenarioArgs {
 pub(super) struct RunCommand {
     #[command(flatten)]
     pub(super) run: RunArgs,
+    /// Show the run on the whole terminal while it goes on: rates, latencies, GPUs, gates so far.
+    #[arg(long, conflicts_with = "quiet")]
+    pub(super) tui: bool,
     #[command(flatten)]
     pub(super) baseline: ComparedWith,
 }
@@ -223,6 +226,7 @@ impl From<&RunArgs> for RunOptions {
         Self {
             results: args.results.clone(),
             preflight: !args.no_preflight,
+            full_screen: false,
             database: None,
             baseline: None,
             push_timeout: args.push_timeout,

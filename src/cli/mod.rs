@@ -52,6 +52,7 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             warn(&loaded, output);
             let mut options = RunOptions::from(&args.run);
             options.database = args.run.database.address()?;
+            options.full_screen = args.tui;
             options.baseline = args.baseline.wanted();
             commands::run(&loaded.plan, &options, output)
         }

@@ -5,7 +5,7 @@ use super::child::ServerChild;
 use super::github::GitHub;
 use super::history::Origin;
 use super::input::CommandError;
-use super::progress::Progress;
+use super::live::Follower;
 use super::push::push_after_run;
 use super::{Ending, Format, Output, ceiling, preflight, signals, views};
 use crate::engine::ports::{Sink, Stop, WallClock};
@@ -33,6 +33,8 @@ pub struct RunOptions {
     pub baseline: Option<(String, f64)>,
     /// How long that may take.
     pub push_timeout: Duration,
+    /// Whether the run is shown on the full screen of a terminal while it goes on.
+    pub full_screen: bool,
     /// What is printed in the end.
     pub format: Format,
     /// Whether GitHub Actions is told even where it does not show itself.
@@ -76,7 +78,7 @@ pub(super) fn measure(
         journal,
         unsaved: Vec::new(),
         broken: false,
-        progress: Progress::new(plan, output),
+        follower: Follower::new(options.full_screen, output),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -126,7 +128,11 @@ impl Run<'_> {
     /// Sets everything up, runs the load, and takes everything down. All that happens after the
     /// header has been written is in the journal.
     async fn execute(&self, sink: &mut RunSink) -> Result<(), CommandError> {
-        let stop = signals::watch_for_stop(self.output);
+        let stop = signals::watch_for_stop(Output {
+            quiet: self.output.quiet || sink.follower.is_full_screen(),
+            ..self.output
+        });
+        sink.follower.watch(stop.clone());
         let child = self.start_reference().await?;
         let url = match (&self.plan.target.address, &child) {
             (TargetAddress::Http(url), _) => url.clone(),
@@ -153,7 +159,7 @@ impl Run<'_> {
                 return Err(error);
             }
         };
-        sink.begin(&Entry::RunStarted(Box::new(header)))?;
+        sink.begin(header)?;
         if let Some(baseline) = baseline {
             // A disk that fails now is told when the views are written.
             let _ = sink.entry(baseline);
@@ -340,13 +346,15 @@ struct RunSink {
     journal: JournalWriter,
     unsaved: Vec<Entry>,
     broken: bool,
-    progress: Progress,
+    follower: Follower,
 }
 
 impl RunSink {
     /// Writes the header, without which there is no run.
-    fn begin(&mut self, header: &Entry) -> Result<(), CommandError> {
-        self.journal.append(header).map_err(|error| {
+    fn begin(&mut self, header: Header) -> Result<(), CommandError> {
+        self.follower.begin(&header);
+        let entry = Entry::RunStarted(Box::new(header));
+        self.journal.append(&entry).map_err(|error| {
             CommandError::setup(error.to_string(), "choose another folder with --results")
         })
     }
@@ -377,7 +385,7 @@ impl RunSink {
 
 impl Sink for RunSink {
     fn entry(&mut self, entry: Entry) -> Result<(), String> {
-        self.progress.entry(&entry);
+        self.follower.entry(&entry);
         if self.broken {
             self.unsaved.push(entry);
             return Ok(());

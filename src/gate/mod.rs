@@ -57,6 +57,19 @@ pub struct Gate {
     pub baseline: Option<f64>,
 }
 
+impl Gate {
+    /// The limit of a latency in nanoseconds.
+    pub fn limit_ns(&self) -> u64 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "limits are positive, and a float cast saturates"
+        )]
+        let nanoseconds = (self.limit.value * 1e9).round() as u64;
+        nanoseconds
+    }
+}
+
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.metric)?;

@@ -16,4 +16,4 @@ pub use filter::{Filter, Since, parse_since};
 pub use merged::{MergedPhase, Merger};
 pub use regression::{Direction, Policy, Regression, direction, judge};
 pub use summary::{MetricValue, RunSummary, SUMMARY_FILE, SUMMARY_SCHEMA};
-pub use trend::{Point, Trend, sparkline, trends};
+pub use trend::{Point, Trend, block, sparkline, trends};

@@ -83,7 +83,6 @@ pub fn trends<'a>(runs: &'a [RunSummary], metric: &str, phase: Option<&str>) -> 
 
 /// The last values as a line of blocks, from the lowest to the highest of them; at most `width`.
 pub fn sparkline(values: &[f64], width: usize) -> String {
-    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let values = &values[values.len().saturating_sub(width)..];
     let (low, high) = values
         .iter()
@@ -91,24 +90,29 @@ pub fn sparkline(values: &[f64], width: usize) -> String {
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &value| {
             (low.min(value), high.max(value))
         });
-    let block = |&value: &f64| {
-        if !value.is_finite() {
-            return ' ';
-        }
-        let share = if high > low {
+    let share = |value: f64| {
+        if high > low {
             (value - low) / (high - low)
         } else {
             0.5
-        };
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share between 0 and 1 of seven"
-        )]
-        let level = (share * 7.0).round() as usize;
-        BLOCKS[level.min(7)]
+        }
     };
-    values.iter().map(block).collect()
+    values.iter().map(|&value| block(share(value))).collect()
+}
+
+/// A block as high as a share of a line; a blank for what is no number.
+pub fn block(share: f64) -> char {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    if !share.is_finite() {
+        return ' ';
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share between 0 and 1 of seven"
+    )]
+    let level = (share.clamp(0.0, 1.0) * 7.0).round() as usize;
+    BLOCKS[level.min(7)]
 }
 
 #[cfg(test)]

@@ -331,7 +331,7 @@ fn wrap(text: &str, width: usize, indent: &str) -> String {
 }
 
 /// What came from elsewhere must not steer the terminal.
-pub(super) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 

@@ -24,14 +24,14 @@ mod rows;
 mod suite;
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 pub use calibration::{
     calibration_json, calibration_line, calibration_step_line, calibration_text,
 };
 pub use capacity::{capacity_console, capacity_html, capacity_json, capacity_line};
 pub use comparison::{comparison_json, comparison_text};
-pub use console::console;
+pub use console::{console, one_line};
 pub use csv::{load_csv, telemetry_csv};
 pub use github::github_annotations;
 pub use history::{

@@ -19,7 +19,7 @@ pub use growth::GrowthEvidence;
 pub use suite::{Finding, SuiteJudgement, judge_suite};
 
 use crate::gate::{self, Gate, Metric, Op};
-use crate::record::{Doubt, PackedLatencies, PhaseRecord, RequestTally, RunRecord};
+use crate::record::{Doubt, Header, PackedLatencies, PhaseRecord, RequestTally, RunRecord};
 use crate::units::Quantity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -90,6 +90,32 @@ pub struct ScopedGate {
 /// # Errors
 /// When one of them cannot be read, which means that another version wrote the record.
 pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
+    let stated = gates_in(&record.header)?;
+    let (of_run, of_phases): (Vec<_>, Vec<_>) = stated
+        .into_iter()
+        .partition(|gate| gate.scope.phase.is_none());
+    let mut of_phases = of_phases.into_iter().peekable();
+    let mut all = Vec::new();
+    for (index, phase) in record.header.phases.iter().enumerate() {
+        let scope = Scope {
+            phase: Some(index),
+            name: phase.name.clone(),
+        };
+        while let Some(gate) = of_phases.next_if(|gate| gate.scope == scope) {
+            all.push(gate);
+        }
+        all.extend(compare::gates(record, &scope));
+    }
+    all.extend(of_run);
+    Ok(all)
+}
+
+/// The gates that a scenario states, from the header of its journal: those of phases, then those of the
+/// whole run.
+///
+/// # Errors
+/// When one of them cannot be read, which means that another version wrote the header.
+pub fn gates_in(header: &Header) -> Result<Vec<ScopedGate>, String> {
     let mut all = Vec::new();
     let read = |scope: &Scope, text: &String| {
         let gate = gate::parse_with(text, gate::Named::Any)
@@ -100,7 +126,7 @@ pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
             gate,
         })
     };
-    for (index, phase) in record.header.phases.iter().enumerate() {
+    for (index, phase) in header.phases.iter().enumerate() {
         let scope = Scope {
             phase: Some(index),
             name: phase.name.clone(),
@@ -108,13 +134,12 @@ pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
         for text in &phase.gates {
             all.push(read(&scope, text)?);
         }
-        all.extend(compare::gates(record, &scope));
     }
     let scope = Scope {
         phase: None,
         name: String::new(),
     };
-    for text in &record.header.gates {
+    for text in &header.gates {
         all.push(read(&scope, text)?);
     }
     Ok(all)

@@ -22,7 +22,7 @@ impl Objection {
     /// That of a gate on the share of requests; `None` for every other gate.
     pub(super) fn of(gate: &Gate) -> Option<Self> {
         match gate.metric {
-            Metric::Latency { kind, .. } => Some(Self::Slower(kind, nanoseconds(gate.limit.value))),
+            Metric::Latency { kind, .. } => Some(Self::Slower(kind, gate.limit_ns())),
             Metric::ErrorRate => Some(Self::NotOk),
             _ => None,
         }
@@ -47,7 +47,7 @@ pub(super) fn latency(
     kind: LatencyKind,
     percentile: Percentile,
 ) -> GateResult {
-    let objection = Objection::Slower(kind, nanoseconds(gate.gate.limit.value));
+    let objection = Objection::Slower(kind, gate.gate.limit_ns());
     if let Some(length) = gate.gate.worst {
         let what = format!("over {}", gate.gate.limit);
         let allowed = percentile.allowed_share();
@@ -187,16 +187,6 @@ fn rate_of(
         }
         _ => of_requests.map_or(0.0, |tally| tally.response.count() as f64),
     }
-}
-
-fn nanoseconds(seconds: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "limits are positive, and a float cast saturates"
-    )]
-    let nanoseconds = (seconds * 1e9).round() as u64;
-    nanoseconds
 }
 
 /// The counts and their bounds; `None` when the window is too short to know how requests hang

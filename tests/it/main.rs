@@ -23,6 +23,8 @@ mod fake_nvml;
 mod first_steps;
 mod freeze;
 #[cfg(target_os = "linux")]
+mod full_screen;
+#[cfg(target_os = "linux")]
 mod gpu;
 mod history;
 mod journeys;

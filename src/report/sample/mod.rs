@@ -25,13 +25,13 @@ const GIB: f64 = 1_073_741_824.0;
 /// Two phases, a stall, errors, two simulated GPUs: one gate of each verdict.
 pub(crate) fn prod() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
-    RUN.get_or_init(|| judged(prod_entries(&gpus_present())))
+    RUN.get_or_init(|| judged(prod_entries()))
 }
 
 /// The same without a GPU driver.
 pub(crate) fn without_gpu() -> &'static Run {
     static RUN: OnceLock<Run> = OnceLock::new();
-    RUN.get_or_init(|| judged(prod_entries(&gpus_missing())))
+    RUN.get_or_init(|| judged(entries_with(&gpus_missing())))
 }
 
 /// One calm phase that passes every gate, on real GPUs as far as the record says.
@@ -222,7 +222,12 @@ fn prod_header() -> Header {
     )
 }
 
-fn prod_entries(gpus: &SourceInfo) -> Vec<Entry> {
+/// The journal of [`prod`].
+pub(crate) fn prod_entries() -> Vec<Entry> {
+    entries_with(&gpus_present())
+}
+
+fn entries_with(gpus: &SourceInfo) -> Vec<Entry> {
     let mut story = Story::new(prod_header());
     story.sources(&[gpus.clone(), target(), host(), generator()]);
     story.phase(0, C100);
