@@ -112,6 +112,7 @@ fn header(window_ns: u64) -> Header {
             reference: false,
             misbehaviour: String::new(),
             timeout_ns: SECOND_NS,
+            protocol: bench::record::ProtocolInfo::default(),
         },
         requests: Vec::new(),
         phases: vec![PhaseInfo {

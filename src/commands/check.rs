@@ -3,7 +3,7 @@
 use super::ceiling::Known;
 use super::{Output, ceiling};
 use crate::plan::{Plan, TargetAddress};
-use crate::scenario::GpuSource;
+use crate::scenario::{GpuSource, Protocol};
 use crate::schedule::{Load, Stop};
 use crate::telemetry;
 use crate::units;
@@ -37,7 +37,9 @@ fn describe(plan: &Plan, known: &Known) -> String {
         TargetAddress::Http(_) => plan.target.shown.clone(),
     };
     let timeout = units::duration(plan.target.timeout);
-    write(&mut out, "target", &format!("{target}; timeout {timeout}"));
+    let protocol = plan.target_info().protocol;
+    let text = format!("{target}; {protocol}; timeout {timeout}");
+    write(&mut out, "target", &text);
     for request in &plan.requests {
         let text = format!(
             "{} — {} {}",
@@ -115,7 +117,12 @@ fn describe(plan: &Plan, known: &Known) -> String {
     let workers = plan.workers;
     let plural = if workers == 1 { "" } else { "s" };
     let text = format!(
-        "{length} of load, at most {} connections, {workers} worker{plural}, seed {}",
+        "{length} of load, {} {} connections, {workers} worker{plural}, seed {}",
+        match plan.target.protocol {
+            Protocol::Http1 => "at most",
+            // More, if the target allows fewer streams on each.
+            Protocol::Http2 { .. } => "about",
+        },
         units::count(plan.most_connections().into()),
         plan.seed
     );

@@ -1,7 +1,7 @@
 //! Looks before it leaps: what this machine and the target must offer before any load is sent.
 
 use super::input::CommandError;
-use crate::engine::ports::{Call, Slot, Target};
+use crate::engine::ports::{Call, Client, Slot, Target};
 use crate::plan::Plan;
 use crate::record::Outcome;
 use crate::telemetry;
@@ -86,7 +86,7 @@ pub(super) async fn check_target<T: Target>(plan: &Plan, target: &T) -> Result<(
         .iter()
         .flat_map(|phase| phase.mix.requests())
         .collect();
-    let mut slot = target.open();
+    let mut slot = target.client().open();
     for request in used {
         check_request(plan, request, &mut slot).await?;
     }

@@ -18,6 +18,7 @@ use crate::store::{Address, JournalWriter, RunFolder, new_run_id, read_journal};
 use crate::telemetry::{self, DcgmProbe, Sources};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
 /// How a plan is run.
@@ -82,7 +83,7 @@ pub(super) fn measure(
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(|error| CommandError::setup(format!("cannot start a runtime: {error}"), ""))?;
     let run = Run {
         plan,
@@ -188,7 +189,10 @@ impl Run<'_> {
         let target = connect
             .map_err(|error| format!("`{}` does not resolve: {error}", url.host))
             .and_then(|connect| match &self.plan.target.tls {
-                Some(tls) => Ok(connect.with_tls(TlsClient::new(tls, &url.host)?)),
+                Some(tls) => {
+                    let protocol = self.plan.target.protocol;
+                    Ok(connect.with_tls(TlsClient::new(tls, &url.host, protocol)?))
+                }
                 None => Ok(connect),
             })
             .and_then(|connect| HttpTarget::new(self.plan, &url, connect));

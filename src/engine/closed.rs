@@ -1,6 +1,6 @@
 //! A closed loop: every slot is a user that sends its next request when the one before is over.
 
-use super::ports::{Slot, Target};
+use super::ports::{Client, Slot};
 use super::recorder::Ticket;
 use super::worker::Shared;
 use crate::schedule::{Closed, part_of};
@@ -25,10 +25,10 @@ struct Users {
 }
 
 /// Starts the worker's share of the users.
-pub(super) fn start<T: Target>(
+pub(super) fn start<C: Client>(
     shared: &Rc<Shared>,
     load: &Closed,
-    target: &T,
+    client: &C,
     running: &mut JoinSet<()>,
 ) {
     let orders = &shared.orders;
@@ -45,7 +45,7 @@ pub(super) fn start<T: Target>(
     let slots = part_of(u64::from(orders.phase.load.slots()), workers, worker);
     for _ in 0..slots {
         let slot = shared.add_slot();
-        running.spawn_local(run_user(Rc::clone(&users), slot, target.open()));
+        running.spawn_local(run_user(Rc::clone(&users), slot, client.open()));
     }
 }
 

@@ -4,7 +4,7 @@
 //! are needed, up to the limit on requests in flight.
 
 use super::pacer::Pacer;
-use super::ports::{Slot, Target};
+use super::ports::{Client, Slot};
 use super::recorder::Ticket;
 use super::worker::Shared;
 use crate::record::Outcome;
@@ -46,9 +46,9 @@ struct Slots {
 }
 
 /// The open loop of one worker.
-pub(super) struct OpenLoop<T> {
+pub(super) struct OpenLoop<C> {
     queue: Rc<Queue>,
-    target: T,
+    client: C,
     arrivals: Share,
     next: Option<Arrival>,
     pacer: Pacer,
@@ -63,8 +63,8 @@ pub(super) struct Ahead {
     pub(super) is_over: bool,
 }
 
-impl<T: Target> OpenLoop<T> {
-    pub(super) fn new(shared: &Rc<Shared>, load: &Open, target: T) -> Self {
+impl<C: Client> OpenLoop<C> {
+    pub(super) fn new(shared: &Rc<Shared>, load: &Open, client: C) -> Self {
         let orders = &shared.orders;
         let (worker, workers) = (orders.worker as u64, orders.workers as u64);
         let mut arrivals = Share::new(
@@ -87,7 +87,7 @@ impl<T: Target> OpenLoop<T> {
                     .map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
                 is_over: Cell::new(false),
             }),
-            target,
+            client,
             pacer: Pacer::new(orders.timer, orders.clock, load.precise),
             most_slots: usize::try_from(most).unwrap_or(usize::MAX),
         }
@@ -178,7 +178,7 @@ impl<T: Target> OpenLoop<T> {
             self.queue.slots.borrow_mut().seats.push((None, None));
             self.queue.hand(slot, job, now_ns);
             let queue = Rc::clone(&self.queue);
-            running.spawn_local(run_slot(queue, slot, self.target.open()));
+            running.spawn_local(run_slot(queue, slot, self.client.open()));
         } else {
             self.queue.waiting.borrow_mut().push_back(job);
         }

@@ -7,16 +7,26 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The service under test, as the engine sees it: something that opens slots.
+/// The service under test, as the engine sees it: each worker gets a client of it.
 pub trait Target: Clone + Send + 'static {
+    /// What a worker reaches it with.
+    type Client: Client;
+
+    /// A client for one worker in one phase. Called on the thread that will use it, within a runtime
+    /// that can spawn local tasks; it must not block.
+    fn client(&self) -> Self::Client;
+}
+
+/// What one worker reaches the target with: its slots may share connections.
+pub trait Client: 'static {
     /// A place for one request at a time.
     type Slot: Slot;
 
-    /// Opens a slot. Called on the thread that will use it; it must not block.
+    /// Opens a slot. It must not block.
     fn open(&self) -> Self::Slot;
 }
 
-/// A place for one request at a time, as a rule one connection.
+/// A place for one request at a time, such as a user or a connection.
 pub trait Slot: 'static {
     /// Sends one request and awaits its end, at the latest at the call's deadline.
     ///
@@ -89,6 +99,8 @@ pub struct StreamTimes {
 pub struct ConnectionUse {
     /// How long opening a connection took, if one was opened.
     pub opened: Option<Duration>,
+    /// How long the request waited until it had a connection, be it opened for it or for another one.
+    pub waited: Duration,
     /// Whether opening one failed.
     pub failed: bool,
     /// Whether the kept connection turned out to be closed before anything was sent on it.

@@ -155,7 +155,7 @@ impl Recorder {
             tally.good += u64::from(sample.is_good(&phase.objectives));
         }
         if let Some(sent_ns) = sample.sent_ns {
-            let connecting_ns = exchange.connection.opened.map_or(0, nanoseconds);
+            let connecting_ns = nanoseconds(exchange.connection.waited);
             let own_ns = sent_ns.saturating_sub(ticket.taken_ns);
             self.current
                 .counts

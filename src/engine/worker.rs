@@ -6,10 +6,10 @@ use super::control::Message;
 use super::loop_delay;
 use super::open::OpenLoop;
 use super::pacer::Timer;
-use super::ports::{Call, Slot, Stop, Target};
+use super::ports::{Call, Client, Slot, Stop, Target};
 use super::recorder::{MeasuredWindow, Recorder, Ticket};
 use crate::plan::PhasePlan;
-use crate::record::Interval;
+use crate::record::{Interval, Outcome};
 use crate::schedule::{self, Load};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -108,7 +108,7 @@ impl Shared {
             token_events: &self.token_events,
         };
         let exchange = connection.exchange(call).await;
-        let unreachable = exchange.connection.failed;
+        let unreachable = exchange.outcome == Outcome::Connect;
         self.tickets.borrow_mut()[slot] = None;
         let end_ns = clock.ns(exchange.end).max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
@@ -197,13 +197,14 @@ pub(super) async fn run<T: Target>(mut orders: Orders, target: T) -> Finished {
         orders,
     });
     tokio::time::sleep_until(clock.at(shared.orders.started_ns)).await;
+    let client = target.client();
     let mut running = JoinSet::new();
     let mut open = match &shared.orders.phase.load {
         Load::Closed(load) => {
-            closed::start(&shared, load, &target, &mut running);
+            closed::start(&shared, load, &client, &mut running);
             None
         }
-        Load::Open(load) => Some(OpenLoop::new(&shared, load, target)),
+        Load::Open(load) => Some(OpenLoop::new(&shared, load, client)),
     };
     let watch = loop_delay::start(&shared);
     supervise(&shared, &mut running, &mut stop, open.as_mut()).await;
@@ -218,11 +219,11 @@ pub(super) async fn run<T: Target>(mut orders: Orders, target: T) -> Finished {
 
 /// Keeps the schedule, hands over the seconds and watches for the end, until every slot is done or
 /// the drain is over.
-async fn supervise<T: Target>(
+async fn supervise<C: Client>(
     shared: &Shared,
     running: &mut JoinSet<()>,
     stop: &mut watch::Receiver<Stop>,
-    mut open: Option<&mut OpenLoop<T>>,
+    mut open: Option<&mut OpenLoop<C>>,
 ) {
     let clock = shared.orders.clock;
     let drain_ns = nanoseconds(shared.orders.phase.drain);

@@ -143,6 +143,7 @@ mod tests {
                 reference: false,
                 misbehaviour: String::new(),
                 timeout_ns: 1,
+                protocol: crate::record::ProtocolInfo::default(),
             },
             requests: Vec::new(),
             phases: vec![PhaseInfo {

@@ -18,6 +18,8 @@ pub(super) fn of_connect(error: &io::Error) -> Fault {
         }
         (io::ErrorKind::TimedOut, _) => Cause::ConnectTimeout,
         (io::ErrorKind::NotFound, _) => Cause::NameUnknown,
+        // What the two sides of a TLS handshake found no agreement on.
+        (io::ErrorKind::Unsupported, _) => Cause::NoCommonHttp,
         // rustls wraps its own errors this way.
         (io::ErrorKind::InvalidData, _) => Cause::Tls,
         _ => Cause::ConnectOther,
@@ -48,7 +50,7 @@ pub(super) fn not_http(reason: &str) -> Fault {
     fault(Outcome::Malformed, Cause::NotHttp, reason.to_owned())
 }
 
-fn fault(outcome: Outcome, cause: Cause, detail: String) -> Fault {
+pub(super) fn fault(outcome: Outcome, cause: Cause, detail: String) -> Fault {
     Fault {
         outcome,
         cause,

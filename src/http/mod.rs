@@ -4,8 +4,11 @@ mod answer;
 mod codec;
 mod connect;
 mod failure;
+mod http1;
+mod http2;
 #[cfg_attr(not(target_os = "linux"), path = "no_kernel.rs")]
 mod kernel;
+mod progress;
 mod slot;
 mod stream;
 #[cfg(test)]
@@ -19,10 +22,15 @@ pub use slot::HttpSlot;
 pub use stream::{Receipt, Stream};
 pub use tls::TlsClient;
 
-use crate::engine::ports::Target;
+use crate::engine::ports::{Client, Target};
 use crate::plan::{BaseUrl, Fault, Plan, RequestPlan, printable};
 use crate::record::Failure;
+use crate::scenario::Protocol;
+use http1::Http1;
+use http2::{Head, Http2, Pool, PoolRules};
 use hyper::header::HeaderValue;
+use slot::Carrier;
+use std::rc::Rc;
 use std::sync::Arc;
 use wire::Wire;
 
@@ -31,11 +39,18 @@ use wire::Wire;
 pub struct HttpTarget<C> {
     connect: C,
     shared: Arc<Shared>,
+    forms: Forms,
+}
+
+/// The requests of the plan as a protocol sends them.
+#[derive(Clone)]
+enum Forms {
+    Http1(Arc<[Wire]>),
+    Http2(Arc<[Head]>, PoolRules),
 }
 
 struct Shared {
-    /// Each request of the plan, and how it goes over the wire.
-    requests: Vec<(RequestPlan, Wire)>,
+    requests: Vec<RequestPlan>,
     secrets: Vec<String>,
     /// After how many requests a connection is closed.
     most_uses: Option<u64>,
@@ -49,24 +64,68 @@ impl<C: Connect> HttpTarget<C> {
     pub fn new(plan: &Plan, url: &BaseUrl, connect: C) -> Result<Self, String> {
         HeaderValue::from_str(&url.authority())
             .map_err(|_| format!("`{}` is not a host", url.host))?;
-        let closes = plan.target.most_uses == Some(1);
-        let with_wire = |request: &RequestPlan| (request.clone(), Wire::new(request, url, closes));
+        let most_uses = plan.target.most_uses;
+        let requests = plan.requests.iter();
+        let forms = match plan.target.protocol {
+            Protocol::Http1 => {
+                let closes = most_uses == Some(1);
+                Forms::Http1(requests.map(|one| Wire::new(one, url, closes)).collect())
+            }
+            Protocol::Http2 { most_streams } => Forms::Http2(
+                requests.map(|one| Head::new(one, url)).collect(),
+                PoolRules {
+                    most_streams,
+                    most_uses,
+                    patience: plan.target.timeout,
+                },
+            ),
+        };
         Ok(Self {
             connect,
             shared: Arc::new(Shared {
-                requests: plan.requests.iter().map(with_wire).collect(),
+                requests: plan.requests.clone(),
                 secrets: plan.secrets.clone(),
-                most_uses: plan.target.most_uses,
+                most_uses,
             }),
+            forms,
         })
     }
 }
 
 impl<C: Connect> Target for HttpTarget<C> {
+    type Client = HttpClient<C>;
+
+    fn client(&self) -> HttpClient<C> {
+        let pool = match &self.forms {
+            Forms::Http1(_) => None,
+            Forms::Http2(_, rules) => Some(Rc::new(Pool::new(self.connect.clone(), *rules))),
+        };
+        HttpClient {
+            target: self.clone(),
+            pool,
+        }
+    }
+}
+
+/// What one worker reaches an [`HttpTarget`] with. Over HTTP/1.1 each of its slots has a connection of
+/// its own; over HTTP/2 they share connections.
+pub struct HttpClient<C: Connect> {
+    target: HttpTarget<C>,
+    pool: Option<Rc<Pool<C>>>,
+}
+
+impl<C: Connect> Client for HttpClient<C> {
     type Slot = HttpSlot<C>;
 
     fn open(&self) -> HttpSlot<C> {
-        HttpSlot::new(self.clone())
+        let carrier = match (&self.target.forms, &self.pool) {
+            (Forms::Http2(heads, _), Some(pool)) => {
+                Carrier::Http2(Http2::new(Arc::clone(heads), Rc::clone(pool)))
+            }
+            (Forms::Http1(wires), _) => Carrier::Http1(Http1::new(Arc::clone(wires))),
+            (Forms::Http2(..), None) => unreachable!("a client over HTTP/2 has a pool"),
+        };
+        HttpSlot::new(self.target.clone(), carrier)
     }
 }
 

@@ -1,11 +1,14 @@
 //! TLS by rustls, as the client of a target.
 
 use crate::plan::TlsPlan;
+use crate::scenario::Protocol;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -18,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 pub struct TlsClient {
     connector: TlsConnector,
     name: ServerName<'static>,
+    protocol: Protocol,
 }
 
 impl fmt::Debug for TlsClient {
@@ -29,11 +33,11 @@ impl fmt::Debug for TlsClient {
 }
 
 impl TlsClient {
-    /// A client that trusts and shows what the plan says.
+    /// A client that trusts and shows what the plan says, and will speak this protocol.
     ///
     /// # Errors
     /// What is wrong with the certificates, the key or the name.
-    pub fn new(plan: &TlsPlan, host: &str) -> Result<Self, String> {
+    pub fn new(plan: &TlsPlan, host: &str, protocol: Protocol) -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
         let versions: &[_] = if plan.only_1_3 {
             &[&rustls::version::TLS13]
@@ -50,7 +54,7 @@ impl TlsClient {
         } else {
             config.with_root_certificates(roots(plan.ca.as_deref())?)
         };
-        let config = match &plan.client {
+        let mut config = match &plan.client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
                 .with_client_auth_cert(
@@ -60,18 +64,52 @@ impl TlsClient {
                 )
                 .map_err(|error| format!("`tls.certificate` and `tls.key`: {error}"))?,
         };
+        config.alpn_protocols = vec![protocol.alpn().to_vec()];
         let name = plan.server_name.as_deref().unwrap_or(host).to_owned();
         let name = ServerName::try_from(name)
             .map_err(|error| format!("the server's name cannot stand in a certificate: {error}"))?;
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
             name,
+            protocol,
         })
     }
 
     pub(super) async fn agree(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.connector.connect(self.name.clone(), stream).await
+        let stream = self
+            .connector
+            .connect(self.name.clone(), stream)
+            .await
+            .map_err(|error| match error.get_ref() {
+                Some(inner) if is_no_common_protocol(inner) => not_spoken(self.protocol),
+                _ => error,
+            })?;
+        // A server that knows nothing of ALPN speaks HTTP/1.1.
+        let agreed = stream.get_ref().1.alpn_protocol();
+        if matches!(self.protocol, Protocol::Http2 { .. }) && agreed != Some(self.protocol.alpn()) {
+            return Err(not_spoken(self.protocol));
+        }
+        Ok(stream)
     }
+}
+
+fn is_no_common_protocol(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let refused = rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol);
+    matches!(
+        error.downcast_ref::<rustls::Error>(),
+        Some(error) if *error == refused || *error == rustls::Error::NoApplicationProtocol
+    )
+}
+
+fn not_spoken(protocol: Protocol) -> io::Error {
+    let (version, other) = match protocol {
+        Protocol::Http1 => ("1.1", "2"),
+        Protocol::Http2 { .. } => ("2", "1.1"),
+    };
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        format!("over TLS the target does not agree to HTTP/{version}; set `http = \"{other}\"`"),
+    )
 }
 
 fn certificates(pem: &str, key: &str) -> Result<Vec<CertificateDer<'static>>, String> {

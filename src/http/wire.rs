@@ -2,7 +2,7 @@
 
 use crate::plan::{BaseUrl, Draw, Rendered, RequestPlan};
 use hyper::Method;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, HOST};
 
 /// One request of the plan on the wire.
 #[derive(Clone, Debug)]
@@ -42,10 +42,6 @@ impl Wire {
             append_header(&mut headers, CONNECTION.as_str(), b"close");
         }
         for (name, value) in fixed {
-            // How the body is framed is not the scenario's to say.
-            if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING {
-                continue;
-            }
             closes |= *name == CONNECTION && value.as_bytes().eq_ignore_ascii_case(b"close");
             append_header(&mut headers, name.as_str(), value.as_bytes());
         }

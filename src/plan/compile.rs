@@ -36,7 +36,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
     let requests: Vec<RequestPlan> = scenario
         .requests
         .iter()
-        .filter_map(|request| compile_request(request, &scenario.target.headers, facts, &mut found))
+        .filter_map(|request| compile_request(request, &scenario.target, facts, &mut found))
         .collect();
     let phases: Vec<PhasePlan> = scenario
         .phases
@@ -83,6 +83,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
             shown,
             most_uses: scenario.target.connecting.most_uses,
             resolves_each_time: scenario.target.connecting.resolves_each_time,
+            protocol: scenario.target.connecting.protocol,
             tls,
         },
         requests,

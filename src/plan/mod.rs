@@ -18,8 +18,8 @@ pub use request::{Rendered, RequestPlan};
 pub use target::{BaseUrl, TargetAddress, TargetPlan, TlsPlan};
 
 use crate::gate::{Gate, Objective};
-use crate::record::{ArrivalInfo, LoadInfo, PhaseInfo, ScenarioInfo, TargetInfo};
-use crate::scenario::Telemetry;
+use crate::record::{ArrivalInfo, LoadInfo, PhaseInfo, ProtocolInfo, ScenarioInfo, TargetInfo};
+use crate::scenario::{Protocol, Telemetry};
 use crate::schedule::{Arrivals, Load, Mix, Stop};
 use std::ops::Range;
 use std::time::Duration;
@@ -147,6 +147,12 @@ impl Plan {
             reference: matches!(self.target.address, TargetAddress::Reference(_)),
             misbehaviour,
             timeout_ns: nanoseconds(self.target.timeout),
+            protocol: match self.target.protocol {
+                Protocol::Http1 => ProtocolInfo::Http1,
+                Protocol::Http2 { most_streams } => ProtocolInfo::Http2 {
+                    max_streams: most_streams,
+                },
+            },
         }
     }
 
@@ -162,13 +168,24 @@ impl Plan {
             })
     }
 
-    /// The largest number of connections that the plan opens at once.
+    /// The largest number of connections that the plan opens at once. Over HTTP/2 there are more if the
+    /// target allows fewer streams on each than the plan would use.
     pub fn most_connections(&self) -> u32 {
+        let connections = |phase: &PhasePlan| match self.target.protocol {
+            Protocol::Http1 => phase.load.slots(),
+            Protocol::Http2 { most_streams } => {
+                let workers = u32::try_from(self.workers).unwrap_or(u32::MAX).max(1);
+                let slots = phase.load.slots();
+                // Each worker has connections of its own.
+                let each = slots.div_ceil(workers).div_ceil(most_streams.max(1));
+                each.saturating_mul(workers.min(slots))
+            }
+        };
         self.steps()
             .map(|step| {
                 self.phases[step]
                     .iter()
-                    .fold(0, |sum: u32, phase| sum.saturating_add(phase.load.slots()))
+                    .fold(0, |sum: u32, phase| sum.saturating_add(connections(phase)))
             })
             .max()
             .unwrap_or(0)

@@ -6,7 +6,7 @@ use super::data::{self, Rows};
 use super::render::{Compiler, Draw, Form, Renderer};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::record::RequestInfo;
-use crate::scenario::{Body, DataOrder, Header, Request};
+use crate::scenario::{Body, DataOrder, Header, Protocol, Request, Target};
 use crate::stream::StreamForm;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -161,7 +161,7 @@ fn is_path(path: &str) -> bool {
 
 pub(super) fn compile_request(
     request: &Request,
-    target_headers: &[Header],
+    target: &Target,
     facts: &Facts,
     found: &mut Diagnostics,
 ) -> Option<RequestPlan> {
@@ -175,7 +175,8 @@ pub(super) fn compile_request(
     };
     let mut headers = default_headers(&request.body);
     let mut changing_headers: Vec<_> = Vec::new();
-    for header in target_headers.iter().chain(&request.headers) {
+    for header in target.headers.iter().chain(&request.headers) {
+        refuse_of_connection(header, target.connecting.protocol, found);
         let (Ok(name), renderer) = (
             HeaderName::from_bytes(header.name.value.as_bytes()),
             compiler.text(&header.value),
@@ -261,6 +262,23 @@ pub(super) fn compile_request(
         checks,
         stream: request.stream.clone(),
     })
+}
+
+/// HTTP/2 has no headers about the connection (RFC 9113, section 8.2.2).
+fn refuse_of_connection(header: &Header, protocol: Protocol, found: &mut Diagnostics) {
+    const OF_CONNECTION: &[&str] = &["connection", "keep-alive", "proxy-connection", "upgrade"];
+    let name = header.name.value.as_str();
+    let is_refused =
+        OF_CONNECTION.contains(&name) || (name == "te" && header.value.shown != "trailers");
+    if matches!(protocol, Protocol::Http2 { .. }) && is_refused {
+        found.push(
+            Diagnostic::error(Code::InvalidValue, format!("HTTP/2 has no header `{name}`"))
+                .at(header.name.span.clone())
+                .hint(
+                    "leave it out: how connections are used is said by `connections` in [target]",
+                ),
+        );
+    }
 }
 
 fn default_headers(body: &Body) -> HeaderMap {

@@ -1,7 +1,7 @@
 //! The service under test: where it is and how it is reached.
 
 use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::scenario::{ReferenceOptions, Scenario, Target, Text};
+use crate::scenario::{Protocol, ReferenceOptions, Scenario, Target, Text};
 use hyper::Uri;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct TargetPlan {
     pub most_uses: Option<u64>,
     /// Whether its name is resolved anew for every connection.
     pub resolves_each_time: bool,
+    /// What is spoken with it.
+    pub protocol: Protocol,
     /// How TLS is spoken with it; `None` where the URL is not `https://`.
     pub tls: Option<TlsPlan>,
 }

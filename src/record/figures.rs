@@ -82,6 +82,7 @@ impl RunFigures {
         let facts = [
             ("scenario", header.scenario.sha256.clone()),
             ("target", target),
+            ("protocol", header.target.protocol.to_string()),
             ("misbehaviour", header.target.misbehaviour.clone()),
             ("bench", environment.bench_version.clone()),
             ("host", environment.host.clone()),

@@ -11,6 +11,7 @@ use super::packed::PackedLatencies;
 use super::series::{Samples, SourceInfo};
 use super::tally::Interval;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The version of the journal's format. Readers refuse newer ones.
 pub const JOURNAL_VERSION: u32 = 1;
@@ -115,6 +116,47 @@ pub struct TargetInfo {
     pub misbehaviour: String,
     /// How long one request could take, in nanoseconds.
     pub timeout_ns: u64,
+    /// What was spoken with it.
+    #[serde(default, skip_serializing_if = "ProtocolInfo::is_usual")]
+    pub protocol: ProtocolInfo,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProtocolInfo {
+    /// HTTP/1.1: one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2.
+    Http2 {
+        /// How many requests one connection carried at once.
+        max_streams: u32,
+    },
+}
+
+impl ProtocolInfo {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands it a reference"
+    )]
+    fn is_usual(&self) -> bool {
+        *self == Self::Http1
+    }
+}
+
+impl fmt::Display for ProtocolInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http1 => f.write_str("HTTP/1.1"),
+            Self::Http2 { max_streams } => {
+                write!(
+                    f,
+                    "HTTP/2, up to {max_streams} requests at once on a connection"
+                )
+            }
+        }
+    }
 }
 
 /// One request of the scenario.

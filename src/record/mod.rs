@@ -31,7 +31,7 @@ pub use environment::{Environment, Gpu};
 pub use figures::{Baseline, Difference, PhaseFigures, RunFigures, differences};
 pub use instrument::{Instrument, generator_metric};
 pub use journal::{
-    Entry, Header, JOURNAL_VERSION, PhaseInfo, RequestInfo, ScenarioInfo, TargetInfo,
+    Entry, Header, JOURNAL_VERSION, PhaseInfo, ProtocolInfo, RequestInfo, ScenarioInfo, TargetInfo,
 };
 pub use latencies::{Above, Distribution, LONGEST_NS, Latencies};
 pub use load::{ArrivalInfo, LoadInfo};

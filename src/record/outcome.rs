@@ -17,9 +17,9 @@ pub enum Outcome {
     Timeout,
     /// No connection could be made.
     Connect,
-    /// The connection broke before the answer was complete.
+    /// The connection, or the stream that carried the request, broke before the answer was complete.
     Reset,
-    /// The answer is not HTTP.
+    /// The answer is not HTTP, or the request is none.
     Malformed,
     /// Never sent, because the scenario's limit on waiting was reached.
     Shed,
@@ -171,6 +171,8 @@ pub enum Cause {
     LocalLimit,
     /// No agreement on TLS: a certificate, a name or a version that one side does not accept.
     Tls,
+    /// The target does not speak the version of HTTP that the scenario asks for.
+    NoCommonHttp,
     /// Another failure to connect.
     ConnectOther,
     /// The peer reset the connection.
@@ -179,8 +181,16 @@ pub enum Cause {
     ClosedEarly,
     /// Another failure of the connection.
     ConnectionOther,
+    /// The server would not take up the stream of the request (HTTP/2, `REFUSED_STREAM`).
+    StreamRefused,
+    /// The server reset the stream of the request (HTTP/2).
+    StreamReset,
+    /// The server closes the connection and did not take up the request (HTTP/2, GOAWAY).
+    GoneAway,
     /// Bytes that are not HTTP.
     NotHttp,
+    /// The request, as it was rendered, cannot be sent over this protocol.
+    Unsendable,
     /// The request waited longer than the scenario allows.
     WaitedTooLong,
     /// The run ended first.
@@ -205,11 +215,16 @@ impl fmt::Display for Cause {
             Self::Unreachable => f.write_str("unreachable"),
             Self::LocalLimit => f.write_str("out of descriptors or ports here"),
             Self::Tls => f.write_str("TLS failed"),
+            Self::NoCommonHttp => f.write_str("version of HTTP not spoken"),
             Self::ConnectOther => f.write_str("connecting failed"),
             Self::ResetByPeer => f.write_str("reset by peer"),
             Self::ClosedEarly => f.write_str("closed before the answer was complete"),
             Self::ConnectionOther => f.write_str("connection failed"),
+            Self::StreamRefused => f.write_str("stream refused"),
+            Self::StreamReset => f.write_str("stream reset by peer"),
+            Self::GoneAway => f.write_str("connection going away"),
             Self::NotHttp => f.write_str("not HTTP"),
+            Self::Unsendable => f.write_str("cannot be sent"),
             Self::WaitedTooLong => f.write_str("waited too long to be sent"),
             Self::RunEnded => f.write_str("the run ended first"),
         }

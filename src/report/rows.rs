@@ -4,8 +4,8 @@
 
 use crate::gate::{LatencyKind, Metric};
 use crate::record::{
-    Distribution as _, Doubt, Latencies, Outcome, PhaseRecord, RequestTally, RunRecord, Series,
-    Source, Steps,
+    Distribution as _, Doubt, Latencies, Outcome, PhaseRecord, ProtocolInfo, RequestTally,
+    RunRecord, Series, Source, Steps,
 };
 use crate::units::{self, Quantity};
 use crate::verdict::{GateResult, Judgement, Verdict};
@@ -327,6 +327,9 @@ pub(super) fn target(record: &RunRecord) -> String {
     let mut text = target.url.clone();
     if target.reference {
         text.push_str(" (built-in reference API)");
+    }
+    if target.protocol != ProtocolInfo::default() {
+        text.push_str(&format!(", {}", target.protocol));
     }
     if !target.misbehaviour.is_empty() {
         text.push_str(", told to misbehave: ");

@@ -13,9 +13,47 @@ pub struct Connecting {
     pub most_uses: Option<u64>,
     /// Whether the target's name is resolved anew for every connection.
     pub resolves_each_time: bool,
+    /// What is spoken over them.
+    pub protocol: Protocol,
     /// TLS, as far as the scenario says something about it.
     pub tls: Option<Tls>,
 }
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1: one request at a time on a connection.
+    #[default]
+    Http1,
+    /// HTTP/2: many at once, each a stream. Over TLS it is agreed on by ALPN, without TLS it is known
+    /// beforehand that the target speaks it.
+    Http2 {
+        /// How many requests one connection carries at once.
+        most_streams: u32,
+    },
+}
+
+impl Protocol {
+    /// Its version as a scenario names it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Http1 => "1.1",
+            Self::Http2 { .. } => "2",
+        }
+    }
+
+    /// Its name in the negotiation of TLS (RFC 7301).
+    pub fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 { .. } => b"h2",
+        }
+    }
+}
+
+/// How many streams a connection carries at once if the scenario says nothing: what servers allow at
+/// least, as a rule (RFC 9113, section 6.5.2).
+const DEFAULT_MOST_STREAMS: u32 = 100;
 
 /// What the scenario says about TLS.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,10 +97,41 @@ pub(super) fn read_connecting(cx: &mut Context<'_>, table: &mut Table<'_>) -> Co
         other => Err(format!("`{other}` is no time to resolve a name")),
     });
     connecting.resolves_each_time = resolve.is_some_and(|resolve| resolve.value);
+    connecting.protocol = read_protocol(cx, table);
     connecting.tls = table
         .table(cx, "tls", "target.tls")
         .map(|options| read_tls(cx, options, table.key_span("tls")));
     connecting
+}
+
+fn read_protocol(cx: &mut Context<'_>, table: &mut Table<'_>) -> Protocol {
+    let version = table.parsed(cx, "http", "\"1.1\" or \"2\"", |text| match text {
+        "1.1" => Ok(false),
+        "2" => Ok(true),
+        other => Err(format!(
+            "`{other}` is no version of HTTP that is spoken here"
+        )),
+    });
+    let is_http2 = version.as_ref().is_some_and(|version| version.value);
+    let span = table.key_span("max_streams");
+    let most = table.integer(cx, "max_streams", 1..=100_000);
+    if most.is_some() && !is_http2 {
+        cx.diagnostics.push(
+            Diagnostic::error(
+                Code::InvalidValue,
+                "`max_streams` is about HTTP/2".to_owned(),
+            )
+            .at(span)
+            .hint("set `http = \"2\"`, or leave out `max_streams`"),
+        );
+    }
+    if !is_http2 {
+        return Protocol::Http1;
+    }
+    let most = most.and_then(|most| u32::try_from(most.value).ok());
+    Protocol::Http2 {
+        most_streams: most.unwrap_or(DEFAULT_MOST_STREAMS),
+    }
 }
 
 fn read_tls(cx: &mut Context<'_>, mut table: Table<'_>, span: Range<usize>) -> Tls {

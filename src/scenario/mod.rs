@@ -18,7 +18,7 @@ mod target;
 mod telemetry;
 mod template;
 
-pub use connection::{Connecting, Tls};
+pub use connection::{Connecting, Protocol, Tls};
 pub use decode::Located;
 pub use expand::{Lookup, Text};
 pub use json::JsonTemplate;

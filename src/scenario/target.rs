@@ -22,6 +22,9 @@ const CREDENTIAL_HEADERS: &[&str] = &[
     "x-auth-token",
 ];
 
+/// Header names that say how the body is framed.
+const FRAMING_HEADERS: &[&str] = &["content-length", "transfer-encoding"];
+
 pub(super) fn missing_target() -> Target {
     Target {
         url: Text {
@@ -103,6 +106,15 @@ pub(super) fn read_headers(
                 format!("`{}` is not a header name", name.value),
                 "",
             );
+        }
+        if FRAMING_HEADERS.contains(&lower.as_str()) {
+            cx.error(
+                Code::InvalidValue,
+                name.span.clone(),
+                format!("`{}` is not the scenario's to set", name.value),
+                "it follows from the body: leave it out",
+            );
+            continue;
         }
         let Some(text) = cx.text(value, &name.value) else {
             continue;

@@ -89,6 +89,7 @@ mod tests {
                 reference: true,
                 misbehaviour: String::new(),
                 timeout_ns: 1,
+                protocol: crate::record::ProtocolInfo::default(),
             },
             requests: Vec::new(),
             phases: Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::support::plan_with;
 use crate::support::tcp::{Manner, Tcp};
-use bench::engine::ports::{Call, Slot, Target};
+use bench::engine::ports::{Call, Client, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::TargetAddress;
 use bench::record::Outcome;
@@ -78,7 +78,8 @@ duration = "2s"
         .unwrap();
     runtime.block_on(async {
         let connect = TcpConnect::resolve(&url.host, url.port).await.unwrap();
-        let mut slot = HttpTarget::new(&plan, &url, connect).unwrap().open();
+        let target = HttpTarget::new(&plan, &url, connect).unwrap();
+        let mut slot = target.client().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         let (mut before, mut stamped) = (0, 0);
         for number in 0..1100 {

@@ -212,7 +212,7 @@ fn check_prints_the_plan_and_sends_nothing() {
     insta::assert_snapshot!(shown, @"
     t · scenario.toml
 
-    target     http://SERVER; timeout 2 s
+    target     http://SERVER; HTTP/1.1; timeout 2 s
     request    get — GET /
     phase      p — 4 concurrent × [get], 0 ms warm-up, 3 s measured
                  gate response.p50 < 10s

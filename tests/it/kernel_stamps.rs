@@ -1,7 +1,7 @@
 //! What an answer waits for this program is the generator's own, and not the service's.
 
 use crate::support::plan_with;
-use bench::engine::ports::{Call, Exchange, Slot, Target};
+use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::TargetAddress;
 use bench::record::{Outcome, ReceiveStamps, RequestTally, Sample, Steps};
@@ -53,7 +53,8 @@ duration = "2s"
         .unwrap();
     runtime.block_on(async {
         let connect = TcpConnect::resolve(&url.host, url.port).await.unwrap();
-        let mut slot = HttpTarget::new(&plan, &url, connect).unwrap().open();
+        let target = HttpTarget::new(&plan, &url, connect).unwrap();
+        let mut slot = target.client().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         let call = Call {
             token_events: &std::cell::Cell::new(0),

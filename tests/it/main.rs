@@ -27,6 +27,9 @@ mod full_screen;
 #[cfg(target_os = "linux")]
 mod gpu;
 mod history;
+mod http2;
+mod http2_load;
+mod http2_tls;
 mod journeys;
 #[cfg(target_os = "linux")]
 mod kernel_stamps;

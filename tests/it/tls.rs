@@ -3,7 +3,7 @@
 use crate::support::Outside;
 use crate::support::authority::Authority;
 use bench::diag::SourceText;
-use bench::engine::ports::{Call, Exchange, Slot, Target};
+use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect, TlsClient};
 use bench::plan::{self, Facts, Plan, TargetAddress};
 use bench::record::{Cause, Outcome};
@@ -112,13 +112,19 @@ fn ask(address: SocketAddr, tls: &str, files: &[(&str, &str)]) -> Exchange {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let client = TlsClient::new(plan.target.tls.as_ref().unwrap(), &url.host).unwrap();
+        let client = TlsClient::new(
+            plan.target.tls.as_ref().unwrap(),
+            &url.host,
+            plan.target.protocol,
+        )
+        .unwrap();
         // The name stands in the certificate; the address is where the server listens.
         let connect = TcpConnect::resolve("127.0.0.1", url.port)
             .await
             .unwrap()
             .with_tls(client);
-        let mut slot = HttpTarget::new(&plan, &url, connect).unwrap().open();
+        let target = HttpTarget::new(&plan, &url, connect).unwrap();
+        let mut slot = target.client().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         slot.exchange(Call {
             token_events: &std::cell::Cell::new(0),

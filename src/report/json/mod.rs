@@ -8,7 +8,7 @@ mod phase;
 mod streams;
 mod telemetry;
 
-use crate::record::{Doubt, Environment, RunRecord, TargetInfo};
+use crate::record::{Doubt, Environment, ProtocolInfo, RunRecord, TargetInfo};
 use crate::report::rows::doubt_scope;
 use crate::units::Dimension;
 use crate::verdict::{Explanation, GateResult, GrowthEvidence, Judgement, ShareEvidence, Verdict};
@@ -66,15 +66,24 @@ struct Target<'a> {
     reference: bool,
     misbehaviour: &'a str,
     timeout_s: f64,
+    http: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_streams: Option<u32>,
 }
 
 impl<'a> Target<'a> {
     fn of(target: &'a TargetInfo) -> Self {
+        let (http, max_streams) = match target.protocol {
+            ProtocolInfo::Http1 => ("1.1", None),
+            ProtocolInfo::Http2 { max_streams } => ("2", Some(max_streams)),
+        };
         Self {
             url: &target.url,
             reference: target.reference,
             misbehaviour: &target.misbehaviour,
             timeout_s: seconds(target.timeout_ns),
+            http,
+            max_streams,
         }
     }
 }

@@ -269,6 +269,7 @@ fn header(phases: &[(Phase, &[&str])], gates: &[&str]) -> Header {
             reference: false,
             misbehaviour: String::new(),
             timeout_ns: 10 * S,
+            protocol: crate::record::ProtocolInfo::default(),
         },
         requests: vec![
             request("infer", "/v1/inference"),

@@ -1,6 +1,8 @@
 //! What several test modules share: an in-memory HTTP server, plans from scenario text, and sinks.
 
 pub(crate) mod authority;
+pub(crate) mod http2;
+pub(crate) mod http2_service;
 pub(crate) mod memory;
 #[cfg(target_os = "linux")]
 pub(crate) mod postgres;
@@ -11,11 +13,10 @@ pub(crate) mod tcp;
 use bench::diag::SourceText;
 use bench::engine::ports::{Probe, Sink, Stop, WallClock};
 use bench::engine::{self, Placement, Ports, RunClock};
-use bench::http::HttpTarget;
+use bench::http::{Connect, HttpTarget};
 use bench::plan::{self, Facts, Plan, TargetAddress};
 use bench::record::{Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
 use bench::scenario::{self, Lookup};
-use memory::Memory;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
@@ -119,7 +120,7 @@ pub(crate) struct Circumstances {
 }
 
 /// Runs a plan against the in-memory server under a paused clock, and returns all entries.
-pub(crate) fn entries_of(plan: &Plan, server: &Memory, with: Circumstances) -> Vec<Entry> {
+pub(crate) fn entries_of(plan: &Plan, server: &impl Connect, with: Circumstances) -> Vec<Entry> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -160,12 +161,12 @@ pub(crate) fn entries_of(plan: &Plan, server: &Memory, with: Circumstances) -> V
 }
 
 /// Runs a plan against the in-memory server under a paused clock.
-pub(crate) fn run(plan: &Plan, server: &Memory) -> RunRecord {
+pub(crate) fn run(plan: &Plan, server: &impl Connect) -> RunRecord {
     run_with(plan, server, Circumstances::default())
 }
 
 /// The same, under special circumstances.
-pub(crate) fn run_with(plan: &Plan, server: &Memory, with: Circumstances) -> RunRecord {
+pub(crate) fn run_with(plan: &Plan, server: &impl Connect, with: Circumstances) -> RunRecord {
     let entries = entries_of(plan, server, with);
     RunRecord::from_journal(entries).unwrap()
 }

@@ -114,6 +114,7 @@ impl Story {
                     reference: false,
                     misbehaviour: String::new(),
                     timeout_ns: 2 * SECOND,
+                    protocol: bench::record::ProtocolInfo::default(),
                 },
                 requests: Vec::new(),
                 phases: Vec::new(),

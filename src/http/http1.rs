@@ -1,0 +1,306 @@
+//! HTTP/1.1: one request at a time over a connection of the slot's own.
+//!
+//! The task that sends a request also reads its answer: no channel, no second task. In steady state
+//! nothing is allocated: requests that never change are built once, others into memory that is kept, and
+//! all slots of a worker read into one buffer.
+
+use super::answer::{Answer, Arrival, Headers};
+use super::codec::{Decoder, EarlyEnd, Listener, NotHttp};
+use super::connect::Connect;
+use super::failure;
+use super::progress::Progress;
+use super::slot::{Ended, Order};
+use super::stream::Stream;
+use super::wire::{Wire, WireBuffer};
+use crate::plan::{Fault, RequestPlan};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::time::Instant;
+
+/// What one read can bring.
+const INBOX: usize = 64 * 1024;
+
+thread_local! {
+    /// Where all slots of a worker read into: what is not needed at once is copied out of it. A buffer
+    /// for each connection would push the others out of the processor's caches.
+    static SHARED_INBOX: RefCell<Box<[u8]>> = RefCell::new(vec![0; INBOX].into_boxed_slice());
+}
+
+/// The connection of a slot, and what is needed to use it.
+pub(super) struct Http1<C: Connect> {
+    wires: Arc<[Wire]>,
+    open: Option<C::Stream>,
+    /// How many requests the open connection has carried.
+    uses: u64,
+    decoder: Decoder,
+    buffer: WireBuffer,
+}
+
+impl<C: Connect> Http1<C> {
+    /// `wires` are the requests of the plan.
+    pub(super) fn new(wires: Arc<[Wire]>) -> Self {
+        Self {
+            wires,
+            open: None,
+            uses: 0,
+            decoder: Decoder::default(),
+            buffer: WireBuffer::default(),
+        }
+    }
+
+    /// Sends a request and reads its answer to the end.
+    pub(super) async fn carry(
+        &mut self,
+        connect: &C,
+        mut order: Order<'_>,
+        progress: &mut Progress,
+    ) -> Ended {
+        let wire = &self.wires[order.request];
+        let attempt = Attempt {
+            plan: order.plan,
+            row: order.row,
+            wire,
+            bytes: wire.bytes(order.plan, order.row, &mut order.draw, &mut self.buffer),
+            decoder: &mut self.decoder,
+            answer: order.answer,
+            token_events: order.token_events,
+        };
+        attempt.run(connect, &mut self.open, progress).await
+    }
+
+    /// The request is over, one way or another.
+    pub(super) fn settle(&mut self, progress: &Progress, given_up: bool, most_uses: Option<u64>) {
+        self.uses = match progress.connection.opened {
+            Some(_) => 1,
+            None => self.uses + 1,
+        };
+        // What may still come after it was given up belongs to no request any more.
+        if given_up || most_uses.is_some_and(|most| self.uses >= most) {
+            self.open = None;
+        }
+    }
+}
+
+/// One request on its way.
+struct Attempt<'a> {
+    plan: &'a RequestPlan,
+    row: usize,
+    wire: &'a Wire,
+    bytes: &'a [u8],
+    decoder: &'a mut Decoder,
+    answer: &'a mut Answer,
+    token_events: &'a Cell<u64>,
+}
+
+/// Why there is no answer.
+enum Broken {
+    /// The connection was closed before anything was written to it.
+    Unsent(io::Error),
+    Io(io::Error),
+    Early,
+    NotHttp(NotHttp),
+}
+
+impl From<EarlyEnd> for Broken {
+    fn from(end: EarlyEnd) -> Self {
+        match end {
+            EarlyEnd::Incomplete => Self::Early,
+            EarlyEnd::NotHttp(fault) => Self::NotHttp(fault),
+        }
+    }
+}
+
+impl Attempt<'_> {
+    async fn run<C: Connect>(
+        mut self,
+        connect: &C,
+        open: &mut Option<C::Stream>,
+        progress: &mut Progress,
+    ) -> Ended {
+        loop {
+            let kept = is_kept_open(open).await;
+            if !kept {
+                *open = Some(open_one(connect, progress).await?);
+            }
+            let stream = open.as_mut().expect("connected above");
+            self.decoder.start(self.wire.is_head);
+            let mut write_fault = None;
+            let talk = poll_fn(|cx| self.poll_talk(cx, stream, progress, &mut write_fault)).await;
+            match talk {
+                Ok(reusable) => {
+                    if !reusable {
+                        *open = None;
+                    }
+                    return self.answer.end(self.plan, self.row, self.token_events);
+                }
+                // A kept connection that the server closed before anything was written: the request is
+                // still ours, and any client would open another one. Its time counts.
+                Err(Broken::Unsent(_)) if kept => {
+                    progress.connection.reopened = true;
+                    *open = None;
+                }
+                Err(broken) => {
+                    *open = None;
+                    return Err(match broken {
+                        Broken::Unsent(error) | Broken::Io(error) => failure::of_exchange(&error),
+                        Broken::Early => failure::closed_early(),
+                        Broken::NotHttp(fault) => failure::not_http(fault.0),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Writes what the connection takes and reads what it has, until the answer is complete; whether
+    /// the connection can carry another request then.
+    fn poll_talk<S: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        progress: &mut Progress,
+        write_fault: &mut Option<io::Error>,
+    ) -> Poll<Result<bool, Broken>> {
+        if write_fault.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_write(cx, stream, progress)
+        {
+            if progress.sent.is_none() {
+                return Poll::Ready(Err(Broken::Unsent(error)));
+            }
+            // The server may have answered before it stopped listening.
+            *write_fault = Some(error);
+        }
+        loop {
+            let taken = SHARED_INBOX.with_borrow_mut(|inbox| {
+                let receipt = ready!(stream.poll_receive(cx, inbox)).map_err(Broken::Io)?;
+                Poll::Ready(self.take(&inbox[..receipt.bytes], receipt.at, progress))
+            });
+            match ready!(taken) {
+                Ok(None) => {}
+                Ok(Some(reusable)) => return Poll::Ready(Ok(reusable)),
+                Err(Broken::Early) if write_fault.is_some() => {
+                    let error = write_fault.take().expect("there is one");
+                    return Poll::Ready(Err(Broken::Io(error)));
+                }
+                Err(broken) => return Poll::Ready(Err(broken)),
+            }
+        }
+    }
+
+    /// Ready when everything is written.
+    fn poll_write<S: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut S,
+        progress: &mut Progress,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest) = self.unwritten(progress) {
+            let before = Instant::now();
+            let written = ready!(Pin::new(&mut *stream).poll_write(cx, rest))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            progress.sent.get_or_insert(before);
+            progress.written += written as u64;
+            progress.all_sent = Some(Instant::now());
+        }
+        Pin::new(stream).poll_flush(cx)
+    }
+
+    fn unwritten(&self, progress: &Progress) -> Option<&[u8]> {
+        let written = usize::try_from(progress.written).unwrap_or(usize::MAX);
+        self.bytes.get(written..).filter(|rest| !rest.is_empty())
+    }
+
+    /// Takes what has been read; `Some` when the answer is complete.
+    fn take(
+        &mut self,
+        bytes: &[u8],
+        at: Arrival,
+        progress: &mut Progress,
+    ) -> Result<Option<bool>, Broken> {
+        if bytes.is_empty() {
+            self.decoder.end()?;
+            self.answer.touch(at);
+            return Ok(Some(false));
+        }
+        progress.first.get_or_insert(at);
+        progress.read += bytes.len() as u64;
+        let mut judge = Judge {
+            plan: self.plan,
+            answer: self.answer,
+            at,
+            token_events: self.token_events,
+        };
+        let used = self
+            .decoder
+            .feed(bytes, &mut judge)
+            .map_err(Broken::NotHttp)?;
+        if !self.decoder.is_done() {
+            return Ok(None);
+        }
+        self.answer.touch(at);
+        // What was not asked for, or was answered before it was heard out, spoils the connection.
+        let clean = used == bytes.len() && self.unwritten(progress).is_none();
+        Ok(Some(
+            clean && self.decoder.is_persistent() && !self.wire.closes,
+        ))
+    }
+}
+
+/// Passes an answer on to whoever judges it.
+struct Judge<'a> {
+    plan: &'a RequestPlan,
+    answer: &'a mut Answer,
+    at: Arrival,
+    token_events: &'a Cell<u64>,
+}
+
+impl Listener for Judge<'_> {
+    fn head(&mut self, status: u16, headers: &dyn Headers) {
+        self.answer.begin(self.plan, status, headers, self.at);
+    }
+
+    fn data(&mut self, bytes: &[u8]) {
+        self.answer
+            .chunk(self.plan, bytes, self.at, self.token_events);
+    }
+}
+
+/// Whether there is a connection that can take a request; one that has been closed meanwhile, or that
+/// says something unasked, is dropped.
+async fn is_kept_open<S: Stream>(open: &mut Option<S>) -> bool {
+    let Some(stream) = open else {
+        return false;
+    };
+    let silent = poll_fn(|cx| {
+        let silent =
+            SHARED_INBOX.with_borrow_mut(|inbox| stream.poll_receive(cx, inbox).is_pending());
+        Poll::Ready(silent)
+    })
+    .await;
+    if !silent {
+        *open = None;
+    }
+    silent
+}
+
+async fn open_one<C: Connect>(connect: &C, progress: &mut Progress) -> Result<C::Stream, Fault> {
+    progress.connecting = true;
+    let begin = Instant::now();
+    let stream = connect
+        .connect(&mut progress.opening)
+        .await
+        .map_err(|error| {
+            progress.connection.failed = true;
+            failure::of_connect(&error)
+        })?;
+    let took = begin.elapsed();
+    progress.connection.opened = Some(took);
+    progress.connection.waited += took;
+    progress.connecting = false;
+    Ok(stream)
+}

@@ -1,0 +1,184 @@
+//! The bytes of one HTTP/2 connection, watched: when they come and go, how many, and how it all ends.
+//!
+//! One read for each turn of the connection's task: the streams that a read is for get to run before the
+//! next one, so that the time of the last read is the time at which what they see was read. Should a
+//! runtime ever let the connection run ahead of them, the time is too late, never too early.
+
+use super::departure::Departure;
+use crate::http::answer::Arrival;
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// The first frame of a server: its length, type, flags and stream.
+const FRAME_HEAD: usize = 9;
+
+/// How the bytes from a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It closed the connection.
+    Closed,
+    /// The connection broke.
+    Broken(io::ErrorKind),
+}
+
+/// What the connection's task knows, and its streams want to know.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// When the last read was.
+    read_at: Cell<Option<Instant>>,
+    /// Whether this turn of the task has had its read.
+    has_read: Cell<bool>,
+    end: Cell<Option<End>>,
+    /// The first bytes that came, and how many of them there are.
+    first: Cell<([u8; FRAME_HEAD], usize)>,
+    written: Cell<u64>,
+    read: Cell<u64>,
+    /// Requests that leave with the next write, and whether that is all of them.
+    departing: RefCell<Vec<(Rc<Departure>, bool)>>,
+}
+
+impl Line {
+    /// When what the streams see now was read. The kernel's stamps are of reads, and a read holds
+    /// pieces of many answers: they say nothing of one stream.
+    pub(super) fn arrival(&self) -> Arrival {
+        Arrival {
+            read: self.read_at.get().unwrap_or_else(Instant::now),
+            kernel: None,
+        }
+    }
+
+    /// The frames of a request leave with the next write; whether all of them do.
+    pub(super) fn depart(&self, departure: &Rc<Departure>, whole: bool) {
+        self.departing
+            .borrow_mut()
+            .push((Rc::clone(departure), whole));
+    }
+
+    /// Bytes written and read since the last call.
+    pub(super) fn take_bytes(&self) -> (u64, u64) {
+        (self.written.take(), self.read.take())
+    }
+
+    /// How the bytes from the server ended, if they have.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.get()
+    }
+
+    /// The first bytes that the server sent, up to nine.
+    pub(super) fn first_bytes(&self) -> Vec<u8> {
+        let (bytes, length) = self.first.get();
+        bytes[..length].to_vec()
+    }
+
+    /// A new turn of the connection's task.
+    pub(super) fn begin_turn(&self) {
+        self.has_read.set(false);
+    }
+
+    /// Whether something was read in this turn: there may be more.
+    pub(super) fn has_read(&self) -> bool {
+        self.has_read.get()
+    }
+
+    fn take_read(&self, bytes: &[u8]) {
+        self.has_read.set(true);
+        self.read_at.set(Some(Instant::now()));
+        self.read.set(self.read.get() + bytes.len() as u64);
+        let (mut first, length) = self.first.get();
+        if length < FRAME_HEAD {
+            let more = bytes.len().min(FRAME_HEAD - length);
+            first[length..length + more].copy_from_slice(&bytes[..more]);
+            self.first.set((first, length + more));
+        }
+    }
+
+    fn take_write(&self, from: Instant, bytes: usize) {
+        self.written.set(self.written.get() + bytes as u64);
+        let mut departing = self.departing.borrow_mut();
+        if departing.is_empty() {
+            return;
+        }
+        let to = Instant::now();
+        for (departure, whole) in departing.drain(..) {
+            departure.written(from, to, whole);
+        }
+    }
+}
+
+/// A byte stream whose line is watched.
+#[derive(Debug)]
+pub(super) struct Watched<S> {
+    pub(super) stream: S,
+    pub(super) line: Rc<Line>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, line } = self.get_mut();
+        if line.has_read() {
+            // The task is woken again after the streams.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let end = match ready!(Pin::new(stream).poll_read(cx, buffer)) {
+            Ok(()) if buffer.filled().len() > before => {
+                line.take_read(&buffer.filled()[before..]);
+                return Poll::Ready(Ok(()));
+            }
+            Ok(()) => End::Closed,
+            Err(error) => {
+                line.end.set(Some(End::Broken(error.kind())));
+                return Poll::Ready(Err(error));
+            }
+        };
+        line.end.set(Some(end));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self { stream, line } = self.get_mut();
+        let from = Instant::now();
+        let written = ready!(Pin::new(stream).poll_write(cx, bytes))?;
+        line.take_write(from, written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { stream, line } = self.get_mut();
+        let from = Instant::now();
+        let written = ready!(Pin::new(stream).poll_write_vectored(cx, slices))?;
+        line.take_write(from, written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
