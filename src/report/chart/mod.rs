@@ -2,6 +2,7 @@
 
 pub(crate) mod axis;
 pub(crate) mod distribution;
+mod gate;
 mod generator;
 pub(crate) mod lanes;
 pub(crate) mod load;
@@ -12,6 +13,7 @@ pub(crate) mod timeline;
 use axis::{XAxis, YAxis};
 use palette::Colour;
 
+pub(crate) use gate::{GateLine, LIMIT_AT};
 pub(crate) use load::TimeFrame;
 pub(crate) use timeline::Timeline;
 

@@ -1,4 +1,5 @@
-//! A bitmap to draw on: rectangles, lines and words, smooth because it is drawn larger and shrunk.
+//! A bitmap to draw on: rectangles, lines and words, with two dots for each point of a layout, for
+//! screens and projectors that have as many.
 //!
 //! It knows nothing of charts. Drawing into memory cannot fail.
 
@@ -8,18 +9,20 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color as _, FontStyle, IntoFont, RGBColor, TextStyle, register_font};
 use std::sync::Once;
 
-/// The size of the finished picture.
+/// The size of a picture in points.
 pub(super) const WIDTH: u32 = 1600;
 /// Its height.
 pub(super) const HEIGHT: u32 = 900;
-/// Each point of the finished picture is the mean of a square with this side; [`shrink`] relies on it.
-const FINER: u32 = 2;
+/// Dots for each point, across and down.
+pub(super) const FINER: u32 = 2;
+/// Dots for each metre, so that programs show a picture in the size of its layout: 96 points an inch.
+const DOTS_PER_METRE: u32 = 3780 * FINER;
 
 const REGULAR: &[u8] = include_bytes!("../../../assets/Inter-Regular.otf");
 const SEMI_BOLD: &[u8] = include_bytes!("../../../assets/Inter-SemiBold.otf");
 const FONT: &str = "inter";
 
-/// A rectangle in points of the finished picture.
+/// A rectangle in points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Frame {
     pub(super) left: f64,
@@ -71,7 +74,7 @@ pub(super) fn png(draw: impl FnOnce(&mut Canvas<'_>)) -> Vec<u8> {
         };
         draw(&mut canvas);
     }
-    encode(&shrink(&pixels))
+    encode(&pixels, (width, height))
 }
 
 fn register_fonts() {
@@ -86,31 +89,16 @@ fn register_fonts() {
     });
 }
 
-/// Each point becomes the mean of four.
-fn shrink(pixels: &[u8]) -> Vec<u8> {
-    let stride = (WIDTH * FINER) as usize * 3;
-    let mut shrunk = Vec::with_capacity((WIDTH * HEIGHT * 3) as usize);
-    for rows in pixels.chunks_exact(2 * stride) {
-        let (upper, lower) = rows.split_at(stride);
-        for (above, below) in upper.chunks_exact(6).zip(lower.chunks_exact(6)) {
-            for channel in 0..3 {
-                let sum = u16::from(above[channel])
-                    + u16::from(above[channel + 3])
-                    + u16::from(below[channel])
-                    + u16::from(below[channel + 3]);
-                #[expect(clippy::cast_possible_truncation, reason = "a mean of bytes is a byte")]
-                shrunk.push(((sum + 2) / 4) as u8);
-            }
-        }
-    }
-    shrunk
-}
-
-fn encode(pixels: &[u8]) -> Vec<u8> {
+fn encode(pixels: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, WIDTH, HEIGHT);
+    let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_pixel_dims(Some(png::PixelDimensions {
+        xppu: DOTS_PER_METRE,
+        yppu: DOTS_PER_METRE,
+        unit: png::Unit::Meter,
+    }));
     encoder
         .write_header()
         .and_then(|mut writer| {
@@ -137,7 +125,7 @@ fn fine(value: f64) -> i32 {
 const MEMORY: &str = "drawing into memory does not fail";
 
 impl Canvas<'_> {
-    /// A filled rectangle, at least one fine point wide and high.
+    /// A filled rectangle, at least one dot wide and high.
     pub(super) fn fill(&mut self, frame: Frame, paint: Rgb) {
         let (left, top) = (fine(frame.left), fine(frame.top));
         let (right, bottom) = (fine(frame.right), fine(frame.bottom));
@@ -177,7 +165,7 @@ impl Canvas<'_> {
         self.capsule(a, b, half * scale, paint);
     }
 
-    /// All fine points nearer to a stretch than a radius; those at the edge by half. The polygons of
+    /// All dots nearer to a stretch than a radius; those at the edge by half. The polygons of
     /// the backend have whole corners, which makes thin and nearly level lines swell and shrink.
     fn capsule(&mut self, a: (f64, f64), b: (f64, f64), radius: f64, paint: Rgb) {
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);

@@ -3,6 +3,7 @@
 //! Every sheet says what was run, when and with which verdict, because pictures travel alone.
 
 mod canvas;
+mod card;
 mod plot;
 
 use crate::record::RunRecord;
@@ -35,14 +36,18 @@ struct Sheet {
 /// All charts as PNG files: name and bytes. A chart without any data is left to the HTML report,
 /// which says why; the overview is always there.
 pub fn pngs(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)> {
-    sheets(record, judgement)
-        .into_iter()
-        .map(|sheet| {
-            let bytes = canvas::png(|canvas| draw(canvas, &sheet, record, judgement));
-            (format!("{}.png", sheet.name), bytes)
-        })
+    let card = canvas::png(|canvas| card::card(canvas, record, judgement));
+    let sheets = sheets(record, judgement).into_iter().map(|sheet| {
+        let bytes = canvas::png(|canvas| draw(canvas, &sheet, record, judgement));
+        (format!("{}.png", sheet.name), bytes)
+    });
+    std::iter::once((CARD.to_owned(), card))
+        .chain(sheets)
         .collect()
 }
+
+/// The file of the summary card.
+const CARD: &str = "card.png";
 
 /// A picture of charts that belong to no single run.
 pub(super) fn trend(heading: &str, is_simulated: bool, charts: &[Chart]) -> Vec<u8> {
@@ -172,6 +177,14 @@ fn banner(canvas: &mut Canvas<'_>, text: &str, top: f64) -> f64 {
     strip.bottom + 1.0
 }
 
+fn verdict_colour(verdict: Verdict) -> Rgb {
+    match verdict {
+        Verdict::Pass => PASS,
+        Verdict::Fail => FAIL,
+        Verdict::Inconclusive => INCONCLUSIVE,
+    }
+}
+
 /// Scenario, heading, verdict, when. Returns where it ends.
 fn header(
     canvas: &mut Canvas<'_>,
@@ -182,11 +195,7 @@ fn header(
 ) -> f64 {
     let middle = top + 48.0;
     let verdict = judgement.verdict;
-    let colour = match verdict {
-        Verdict::Pass => PASS,
-        Verdict::Fail => FAIL,
-        Verdict::Inconclusive => INCONCLUSIVE,
-    };
+    let colour = verdict_colour(verdict);
     let label = Lettering {
         size: 24.0,
         bold: true,
@@ -292,7 +301,8 @@ mod tests {
             .unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!((info.width, info.height), (WIDTH, HEIGHT));
+        assert_eq!((info.width, info.height), (2 * WIDTH, 2 * HEIGHT));
+        assert_eq!(reader.info().pixel_dims.map(|dims| dims.xppu), Some(7560));
         assert_eq!(info.color_type, ::png::ColorType::Rgb);
         pixels
     }
@@ -358,11 +368,14 @@ mod tests {
     }
 
     #[test]
-    fn without_load_there_is_one_picture_that_says_why() {
+    fn without_load_there_are_card_and_overview_that_say_why() {
         let (record, judgement) = sample::preflight_failed();
         let files = pngs(record, judgement);
-        assert_eq!(files.len(), 1);
+        let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, [CARD, "overview.png"]);
         // The strip on top says that the run is not whole.
-        assert_eq!(corner(&pixels(&files[0].1)), WARNING);
+        for (_, file) in &files {
+            assert_eq!(corner(&pixels(file)), WARNING);
+        }
     }
 }
