@@ -2,7 +2,7 @@
 
 use super::ceiling::Known;
 use super::{Output, ceiling};
-use crate::plan::{Plan, TargetAddress};
+use crate::plan::{Plan, SendPlan, TargetAddress, Unit};
 use crate::scenario::{GpuSource, Protocol};
 use crate::schedule::{Load, Stop};
 use crate::telemetry;
@@ -40,12 +40,27 @@ fn describe(plan: &Plan, known: &Known) -> String {
     let protocol = plan.target_info().protocol;
     let text = format!("{target}; {protocol}; timeout {timeout}");
     write(&mut out, "target", &text);
-    for request in &plan.requests {
-        let text = format!(
-            "{} — {} {}",
-            request.name, request.method, request.shown_path
-        );
-        write(&mut out, "request", &text);
+    for unit in plan.units.iter() {
+        match unit {
+            Unit::Request(send) => {
+                let text = describe_sent(plan, send);
+                write(&mut out, "request", &text);
+            }
+            Unit::Flow(flow) => {
+                write(&mut out, "flow", &flow.name);
+                for step in &flow.steps {
+                    let poll = step.poll.map_or_else(String::new, |poll| {
+                        format!(
+                            ", every {} for at most {}",
+                            units::duration(poll.every),
+                            units::duration(poll.limit)
+                        )
+                    });
+                    let text = format!("  {}{poll}", describe_sent(plan, &step.send));
+                    write(&mut out, "", &text);
+                }
+            }
+        }
     }
     for phase in &plan.phases {
         let length = match phase.stop {
@@ -55,7 +70,10 @@ fn describe(plan: &Plan, known: &Known) -> String {
         let names: Vec<String> = phase
             .mix
             .requests()
-            .map(|index| plan.requests[index].name.clone())
+            .map(|unit| match &plan.units[unit] {
+                Unit::Request(send) => plan.requests[send.request].name.clone(),
+                Unit::Flow(flow) => flow.name.clone(),
+            })
             .collect();
         let info = phase.info();
         let text = format!(
@@ -134,4 +152,22 @@ fn describe(plan: &Plan, known: &Known) -> String {
         out.push_str("\nThere are no gates: a run will end INCONCLUSIVE.\n");
     }
     out
+}
+
+/// A request, and whether it is tried again.
+fn describe_sent(plan: &Plan, send: &SendPlan) -> String {
+    let request = &plan.requests[send.request];
+    let retry = send.retry.as_ref().map_or_else(String::new, |retry| {
+        let statuses: Vec<String> = retry.statuses.iter().map(u16::to_string).collect();
+        let plural = if retry.times == 1 { "" } else { "s" };
+        format!(
+            ", again on {} up to {} time{plural}",
+            statuses.join(", "),
+            retry.times
+        )
+    });
+    format!(
+        "{} — {} {}{retry}",
+        request.name, request.method, request.shown_path
+    )
 }

@@ -85,8 +85,7 @@ pub(super) fn usable_cores() -> usize {
 
 fn read_data_files(scenario: &Scenario, folder: &Path) -> BTreeMap<String, Result<String, String>> {
     scenario
-        .requests
-        .iter()
+        .all_requests()
         .filter_map(|request| request.data.as_ref())
         .map(|data| &data.file)
         .chain(

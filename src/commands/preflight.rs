@@ -1,8 +1,9 @@
 //! Looks before it leaps: what this machine and the target must offer before any load is sent.
 
 use super::input::CommandError;
-use crate::engine::ports::{Call, Client, Slot, Target};
-use crate::plan::Plan;
+use crate::engine::ports::{Client, Slot, Target};
+use crate::engine::{self, Errand};
+use crate::plan::{Plan, Unit};
 use crate::record::Outcome;
 use crate::telemetry;
 use crate::units;
@@ -76,7 +77,7 @@ pub(super) fn nearest_existing(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// Sends every request that the plan uses once, and expects the right answer.
+/// Sends every request and runs every flow that the plan uses once, and expects the right answers.
 ///
 /// # Errors
 /// What was not as expected.
@@ -87,34 +88,37 @@ pub(super) async fn check_target<T: Target>(plan: &Plan, target: &T) -> Result<(
         .flat_map(|phase| phase.mix.requests())
         .collect();
     let mut slot = target.client().open();
-    for request in used {
-        check_request(plan, request, &mut slot).await?;
+    for unit in used {
+        check_unit(plan, &plan.units[unit], &mut slot).await?;
     }
     Ok(())
 }
 
 /// A target that has just been started may stumble once: three tries, half a second apart.
-async fn check_request<S: Slot>(plan: &Plan, request: usize, slot: &mut S) -> Result<(), String> {
+async fn check_unit<S: Slot>(plan: &Plan, unit: &Unit, slot: &mut S) -> Result<(), String> {
     const TRIES: u64 = 3;
     const PAUSE: Duration = Duration::from_millis(500);
     let mut last = String::new();
+    let mut failed = None;
     for number in 0..TRIES {
         if number > 0 {
             tokio::time::sleep(PAUSE).await;
         }
         let mut random = Pcg64Mcg::new(u128::from(plan.seed));
-        let exchange = slot
-            .exchange(Call {
-                token_events: &Cell::new(0),
-                request,
-                number,
-                random: &mut random,
-                deadline: Instant::now() + plan.target.timeout,
-            })
-            .await;
+        let now = Instant::now();
+        let errand = Errand {
+            number,
+            intended: now,
+            taken: now,
+            timeout: plan.target.timeout,
+            random: &mut random,
+            token_events: &Cell::new(0),
+        };
+        let (exchange, step) = engine::send(unit, slot, errand, &()).await;
         if exchange.outcome == Outcome::Ok {
             return Ok(());
         }
+        failed = step;
         exchange.outcome.as_str().clone_into(&mut last);
         if let Some(failure) = exchange.failure {
             last = format!("{last} ({})", failure.detail);
@@ -124,9 +128,16 @@ async fn check_request<S: Slot>(plan: &Plan, request: usize, slot: &mut S) -> Re
             }
         }
     }
-    let plan = &plan.requests[request];
+    let (of_flow, request) = match unit {
+        Unit::Request(send) => (String::new(), send.request),
+        Unit::Flow(flow) => {
+            let step = failed.unwrap_or(&flow.steps[0]);
+            (format!("{}/", flow.name), step.send.request)
+        }
+    };
+    let request = &plan.requests[request];
     Err(format!(
-        "{} did not answer `{}` ({} {}) as expected: {last}",
-        "the target", plan.name, plan.method, plan.shown_path
+        "the target did not answer `{of_flow}{}` ({} {}) as expected: {last}",
+        request.name, request.method, request.shown_path
     ))
 }

@@ -59,7 +59,8 @@ fn scenario() -> String {
          A scenario is a TOML file. Every value with a dimension is a string with its unit; unknown keys are\n\
          errors. `${{NAME}}`, `${{NAME:-default}}` and `${{file:path}}` stand in any string and are replaced when\n\
          the file is read; `{{{{data.FIELD}}}}`, `{{{{pick:a,b}}}}`, `{{{{int:1,100}}}}`, `{{{{uuid}}}}` and `{{{{number}}}}` in\n\
-         paths, headers and bodies, for each request. `bench schema` prints the JSON Schema.\n"
+         paths, headers and bodies, for each request, and `{{{{capture.NAME}}}}` in those of later steps of a flow.\n\
+         `bench schema` prints the JSON Schema.\n"
     );
     table(&mut text, &schema);
     for definition in schema["$defs"].as_object().into_iter().flatten() {
@@ -132,7 +133,8 @@ fn metrics() -> String {
     let mut text = format!(
         "{MADE}# Metrics\n\n\
          What a gate can name: `METRIC < LIMIT` or `METRIC > LIMIT`, the limit with its unit. A percentile is\n\
-         any, `p50` and `p99.9` alike.\n\n\
+         any, `p50` and `p99.9` alike. What is about requests can be about some of them: `METRIC{{request=NAME}}`,\n\
+         `METRIC{{flow=NAME}}` or `METRIC{{step=FLOW/STEP}}`.\n\n\
          | metric | limit | |\n|---|---|---|\n"
     );
     for kind in LatencyKind::ALL {

@@ -11,7 +11,7 @@ use super::{Ending, Format, Output, ceiling, preflight, signals, views};
 use crate::engine::ports::{Sink, Stop, WallClock};
 use crate::engine::{self, Placement, Ports, RunClock};
 use crate::http::{HttpTarget, TcpConnect, TlsClient};
-use crate::plan::{BaseUrl, PhasePlan, Plan, RequestPlan, TargetAddress};
+use crate::plan::{BaseUrl, PhasePlan, Plan, TargetAddress};
 use crate::record::{Doubt, Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
 use crate::scenario::GpuSource;
 use crate::store::{Address, JournalWriter, RunFolder, new_run_id, read_journal};
@@ -324,7 +324,7 @@ pub(super) fn header(
         started_at,
         scenario: plan.scenario.clone(),
         target: plan.target_info(),
-        requests: plan.requests.iter().map(RequestPlan::info).collect(),
+        requests: plan.unit_infos(),
         phases: plan.phases.iter().map(PhasePlan::info).collect(),
         gates: plan.gates.iter().map(|gate| gate.text.clone()).collect(),
         seed: plan.seed,

@@ -71,6 +71,7 @@ impl Users {
             intended_ns,
             taken_ns: intended_ns.max(orders.started_ns),
             measured,
+            step: None,
         };
         shared.recorder.borrow_mut().plan(&ticket, ticket.taken_ns);
         shared.begin(slot, ticket);

@@ -12,10 +12,12 @@ mod pacer;
 pub mod ports;
 mod recorder;
 mod sampler;
+mod unit;
 mod worker;
 
 pub use clock::RunClock;
 pub use control::{EngineFault, Ports, run};
+pub use unit::{Errand, Witness, send};
 
 /// Where workers and samplers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

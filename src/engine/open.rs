@@ -162,6 +162,7 @@ impl<C: Client> OpenLoop<C> {
             intended_ns,
             taken_ns: intended_ns,
             measured: shared.is_measured(intended_ns),
+            step: None,
         };
         let mut recorder = shared.recorder.borrow_mut();
         recorder.plan(&ticket, now_ns);

@@ -1,5 +1,6 @@
 //! What the engine needs from outside: small traits that it owns and others implement.
 
+use crate::plan::Captured;
 use crate::record::{Entry, Failure, Outcome, SourceInfo, StepTimes};
 use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
@@ -48,6 +49,8 @@ pub struct Call<'a> {
     pub deadline: Instant,
     /// Counts events with tokens as they come.
     pub token_events: &'a Cell<u64>,
+    /// What earlier steps of its flow captured; what this one captures is added.
+    pub captured: &'a mut Captured,
 }
 
 /// How one request went.
@@ -67,6 +70,8 @@ pub struct Exchange {
     pub steps: StepTimes,
     /// What went wrong, if anything did.
     pub failure: Option<Failure>,
+    /// What the answer says of what comes next.
+    pub told: Told,
     /// What happened to the connection.
     pub connection: ConnectionUse,
     /// Bytes written.
@@ -75,6 +80,17 @@ pub struct Exchange {
     pub bytes_received: u64,
     /// What came of a streamed answer; `None` where none began.
     pub stream: Option<StreamTimes>,
+}
+
+/// What a complete answer says of what comes next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Its status; `None` without a complete answer.
+    pub status: Option<u16>,
+    /// Whether what a step waits for has not happened yet.
+    pub not_yet: bool,
+    /// How long to wait before another try, where it turned the request away and said so.
+    pub retry_after: Option<Duration>,
 }
 
 /// When the tokens of a streamed answer came.

@@ -4,18 +4,22 @@
 
 use super::clock::RunClock;
 use super::control::Message;
-use super::ports::Exchange;
-use crate::plan::PhasePlan;
-use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample, Streamed};
+use super::ports::{Exchange, StreamTimes};
+use crate::plan::{PhasePlan, StepPlan};
+use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample, Streamed, TryTally};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::Instant;
 
-/// A request that is planned, and may have been taken up.
+/// What turns a request away for now (RFC 6585, 4, and RFC 9110, 15.6.4).
+const TURNED_AWAY: [u16; 2] = [429, 503];
+
+/// A request or flow that is planned, and may have been taken up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket {
-    /// Which request of the plan.
+    /// Which unit of the plan.
     pub(super) request: usize,
     /// Its number within the phase.
     pub(super) number: u64,
@@ -25,6 +29,19 @@ pub(super) struct Ticket {
     pub(super) taken_ns: u64,
     /// Whether its intended start lies in the measured window.
     pub(super) measured: bool,
+    /// The step that a flow is at.
+    pub(super) step: Option<StepTicket>,
+}
+
+/// A step of a flow that has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepTicket {
+    /// Its position among the steps of all flows.
+    pub(super) index: usize,
+    /// When it was to begin: at the end of the step before it.
+    pub(super) intended_ns: u64,
+    /// Whether its answer is a stream.
+    pub(super) streams: bool,
 }
 
 /// Where the measured window of a phase lies.
@@ -124,59 +141,151 @@ impl Recorder {
         self.in_flight += 1;
     }
 
-    /// A request has ended.
-    pub(super) fn end(&mut self, phase: &PhasePlan, ticket: &Ticket, exchange: Exchange) {
-        let end_ns = self.clock.ns(exchange.end).max(ticket.taken_ns);
-        self.rotate(end_ns);
-        self.leave(ticket, end_ns);
-        let sample = Sample {
-            request: ticket.request,
-            intended_ns: ticket.intended_ns,
-            sent_ns: exchange.sent.map(|at| self.clock.ns(at)),
-            first_byte_ns: exchange.first_byte.map(|at| self.clock.ns(at)),
-            end_ns,
-            received_ns: exchange.received_by_kernel.map(|at| self.clock.ns(at)),
-            outcome: exchange.outcome,
-            stream: phase.streams(ticket.request).then(|| {
-                let stream = exchange.stream.unwrap_or_default();
-                Streamed {
-                    first_ns: stream.first.map(|at| self.clock.ns(at)),
-                    first_received_ns: stream.first_received.map(|at| self.clock.ns(at)),
-                    last_ns: stream.last.map(|at| self.clock.ns(at)),
-                    gaps_ns: stream.gaps_ns,
-                    events: stream.events,
-                    tokens: stream.tokens,
-                }
-            }),
-        };
-        let tally = self.population(ticket.measured).of(ticket.request);
-        tally.finish(&sample);
-        if !phase.objectives.is_empty() {
-            tally.good += u64::from(sample.is_good(&phase.objectives));
-        }
-        if let Some(sent_ns) = sample.sent_ns {
-            let connecting_ns = nanoseconds(exchange.connection.waited);
-            let own_ns = sent_ns.saturating_sub(ticket.taken_ns);
-            self.current
-                .counts
+    /// One exchange is over, be it all of a request, a try or a step.
+    pub(super) fn exchanged(&mut self, taken: Instant, exchange: &Exchange) {
+        self.rotate(self.clock.ns(exchange.end));
+        let counts = &mut self.current.counts;
+        if let Some(sent) = exchange.sent {
+            let connecting = exchange.connection.waited;
+            let own = sent.saturating_duration_since(taken);
+            counts
                 .send_lag
-                .record(own_ns.saturating_sub(connecting_ns));
+                .record(nanoseconds(own.saturating_sub(connecting)));
         }
-        self.current.counts.steps.record(&exchange.steps);
-        self.current.counts.bytes_sent += exchange.bytes_sent;
-        self.current.counts.bytes_received += exchange.bytes_received;
-        let connections = &mut self.current.counts.connections;
+        counts.steps.record(&exchange.steps);
+        counts.bytes_sent += exchange.bytes_sent;
+        counts.bytes_received += exchange.bytes_received;
+        let connections = &mut counts.connections;
         if let Some(opened) = exchange.connection.opened {
             connections.opened += 1;
             connections.connect.record(nanoseconds(opened));
         }
         connections.failed += u64::from(exchange.connection.failed);
         connections.reopened += u64::from(exchange.connection.reopened);
+    }
+
+    /// What an answer says of tries that may follow.
+    pub(super) fn answered(
+        &mut self,
+        ticket: &Ticket,
+        step: Option<&StepPlan>,
+        exchange: &Exchange,
+    ) {
+        let told = exchange.told;
+        if told.not_yet {
+            self.tries(ticket, step, |tries| tries.not_yet += 1);
+        }
+        if told
+            .status
+            .is_some_and(|status| TURNED_AWAY.contains(&status))
+        {
+            self.tries(ticket, step, |tries| {
+                tries.turned_away += 1;
+                if let Some(asked) = told.retry_after {
+                    tries.told += 1;
+                    tries.asked.record(nanoseconds(asked));
+                }
+            });
+        }
+    }
+
+    /// A request that was turned away is sent again.
+    pub(super) fn retries(&mut self, ticket: &Ticket, step: Option<&StepPlan>, is_first: bool) {
+        self.tries(ticket, step, |tries| {
+            tries.retries += 1;
+            tries.retried += u64::from(is_first);
+        });
+    }
+
+    fn tries(&mut self, ticket: &Ticket, step: Option<&StepPlan>, count: impl Fn(&mut TryTally)) {
+        count(&mut self.population(ticket.measured).of(ticket.request).tries);
+        if let Some(step) = step.filter(|_| ticket.measured) {
+            count(&mut self.current.flow_steps.of(step.index).tries);
+        }
+    }
+
+    /// A step of a flow begins: from here on it must end.
+    pub(super) fn begin_step(&mut self, ticket: &Ticket, step: StepTicket) {
+        if ticket.measured {
+            self.current.flow_steps.of(step.index).planned += 1;
+        }
+    }
+
+    /// A step of a flow has ended.
+    pub(super) fn end_step(
+        &mut self,
+        ticket: &Ticket,
+        step: &StepPlan,
+        intended_ns: u64,
+        exchange: &mut Exchange,
+    ) {
+        if !ticket.measured {
+            return;
+        }
+        let stream = exchange.stream.take();
+        let sample = Sample {
+            request: step.index,
+            intended_ns,
+            ..self.sample(exchange, step.streams.then(|| stream.unwrap_or_default()))
+        };
+        self.rotate(sample.end_ns);
+        self.current.flow_steps.of(step.index).finish(&sample);
+    }
+
+    /// What is known of an exchange; whose it is, is filled in.
+    fn sample(&self, exchange: &Exchange, stream: Option<StreamTimes>) -> Sample {
+        let ns = |at: Option<Instant>| at.map(|at| self.clock.ns(at));
+        Sample {
+            request: 0,
+            intended_ns: 0,
+            sent_ns: ns(exchange.sent),
+            first_byte_ns: ns(exchange.first_byte),
+            end_ns: self.clock.ns(exchange.end),
+            received_ns: ns(exchange.received_by_kernel),
+            outcome: exchange.outcome,
+            stream: stream.map(|stream| Streamed {
+                first_ns: ns(stream.first),
+                first_received_ns: ns(stream.first_received),
+                last_ns: ns(stream.last),
+                gaps_ns: stream.gaps_ns,
+                events: stream.events,
+                tokens: stream.tokens,
+            }),
+        }
+    }
+
+    /// A request or flow has ended; the step is the one that did not succeed.
+    pub(super) fn end(
+        &mut self,
+        phase: &PhasePlan,
+        ticket: &Ticket,
+        mut exchange: Exchange,
+        failed: Option<&StepPlan>,
+    ) {
+        let end_ns = self.clock.ns(exchange.end).max(ticket.taken_ns);
+        self.rotate(end_ns);
+        self.leave(ticket, end_ns);
+        let stream = exchange.stream.take();
+        let streams = phase.streams(ticket.request);
+        let sample = Sample {
+            request: ticket.request,
+            intended_ns: ticket.intended_ns,
+            end_ns,
+            ..self.sample(&exchange, streams.then(|| stream.unwrap_or_default()))
+        };
+        let tally = self.population(ticket.measured).of(ticket.request);
+        tally.finish(&sample);
+        if !phase.objectives.is_empty() {
+            tally.good += u64::from(sample.is_good(&phase.objectives));
+        }
         if let Some(failure) = exchange.failure {
-            self.current
-                .counts
-                .errors
-                .add(ticket.request, exchange.outcome, failure, end_ns);
+            let step = failed.map(|step| step.index);
+            self.current.counts.errors.add(
+                (ticket.request, step),
+                exchange.outcome,
+                failure,
+                end_ns,
+            );
         }
     }
 
@@ -194,6 +303,15 @@ impl Recorder {
             outcome: Outcome::InFlightAtEnd,
             stream: phase.streams(ticket.request).then(Streamed::default),
         };
+        if let Some(step) = ticket.step.filter(|_| ticket.measured) {
+            let of_step = Sample {
+                request: step.index,
+                intended_ns: step.intended_ns,
+                stream: step.streams.then(Streamed::default),
+                ..sample.clone()
+            };
+            self.current.flow_steps.of(step.index).finish(&of_step);
+        }
         self.population(ticket.measured)
             .of(ticket.request)
             .finish(&sample);
@@ -235,7 +353,7 @@ impl Recorder {
             self.current
                 .counts
                 .errors
-                .add(ticket.request, outcome, failure, now_ns);
+                .add((ticket.request, None), outcome, failure, now_ns);
         }
     }
 

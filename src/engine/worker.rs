@@ -6,9 +6,10 @@ use super::control::Message;
 use super::loop_delay;
 use super::open::OpenLoop;
 use super::pacer::Timer;
-use super::ports::{Call, Client, Slot, Stop, Target};
-use super::recorder::{MeasuredWindow, Recorder, Ticket};
-use crate::plan::PhasePlan;
+use super::ports::{Client, Exchange, Slot, Stop, Target};
+use super::recorder::{MeasuredWindow, Recorder, StepTicket, Ticket};
+use super::unit::{self, Errand, Witness};
+use crate::plan::{PhasePlan, StepPlan};
 use crate::record::{Interval, Outcome};
 use crate::schedule::{self, Load};
 use rand::SeedableRng;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// What a worker is told to do in one phase.
 pub(super) struct Orders {
@@ -90,7 +92,7 @@ impl Shared {
         self.tickets.borrow_mut()[slot] = Some(ticket);
     }
 
-    /// Sends one request that has been taken up, and notes how it went. Returns when it was over, and
+    /// Sends one unit that has been taken up, and notes how it went. Returns when it was over, and
     /// whether a connection could be had.
     pub(super) async fn exchange<S: Slot>(
         &self,
@@ -100,21 +102,28 @@ impl Shared {
         random: &mut Pcg64Mcg,
     ) -> (u64, bool) {
         let clock = self.orders.clock;
-        let call = Call {
-            request: ticket.request,
+        let errand = Errand {
             number: ticket.number,
+            intended: clock.at(ticket.intended_ns),
+            taken: clock.at(ticket.taken_ns),
+            timeout: self.orders.timeout,
             random,
-            deadline: clock.at(ticket.taken_ns) + self.orders.timeout,
             token_events: &self.token_events,
         };
-        let exchange = connection.exchange(call).await;
+        let unit = &self.orders.phase.units[ticket.request];
+        let notes = Notes {
+            shared: self,
+            slot,
+            ticket,
+        };
+        let (exchange, failed) = unit::send(unit, connection, errand, &notes).await;
         let unreachable = exchange.outcome == Outcome::Connect;
         self.tickets.borrow_mut()[slot] = None;
         let end_ns = clock.ns(exchange.end).max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
         self.recorder
             .borrow_mut()
-            .end(&self.orders.phase, &ticket, exchange);
+            .end(&self.orders.phase, &ticket, exchange, failed);
         (end_ns, !unreachable)
     }
 
@@ -150,6 +159,48 @@ impl Shared {
     /// The seed of the phase's schedule, which all workers share.
     pub(super) fn schedule_seed(&self) -> u64 {
         mix(self.orders.seed, [self.orders.phase_index as u64, u64::MAX])
+    }
+}
+
+/// Notes what happens on the way of one unit.
+struct Notes<'a> {
+    shared: &'a Shared,
+    slot: usize,
+    ticket: Ticket,
+}
+
+impl Witness for Notes<'_> {
+    fn exchanged(&self, step: Option<&StepPlan>, taken: Instant, exchange: &Exchange) {
+        let mut recorder = self.shared.recorder.borrow_mut();
+        recorder.exchanged(taken, exchange);
+        recorder.answered(&self.ticket, step, exchange);
+    }
+
+    fn retries(&self, step: Option<&StepPlan>, is_first: bool) {
+        let mut recorder = self.shared.recorder.borrow_mut();
+        recorder.retries(&self.ticket, step, is_first);
+    }
+
+    fn begins(&self, step: &StepPlan, intended: Instant) {
+        let begun = StepTicket {
+            index: step.index,
+            intended_ns: self.shared.orders.clock.ns(intended),
+            streams: step.streams,
+        };
+        let mut recorder = self.shared.recorder.borrow_mut();
+        recorder.begin_step(&self.ticket, begun);
+        if let Some(ticket) = &mut self.shared.tickets.borrow_mut()[self.slot] {
+            ticket.step = Some(begun);
+        }
+    }
+
+    fn ended(&self, step: &StepPlan, intended: Instant, exchange: &mut Exchange) {
+        let intended_ns = self.shared.orders.clock.ns(intended);
+        let mut recorder = self.shared.recorder.borrow_mut();
+        recorder.end_step(&self.ticket, step, intended_ns, exchange);
+        if let Some(ticket) = &mut self.shared.tickets.borrow_mut()[self.slot] {
+            ticket.step = None;
+        }
     }
 }
 

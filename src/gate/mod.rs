@@ -1,5 +1,6 @@
 //! Gate expressions, read into values that cannot be wrong:
-//! `<metric>[{request=<name>}] <op> <quantity> [worst <duration>]`.
+//! `<metric>[{request=<name>}] <op> <quantity> [worst <duration>]`, or `flow=<name>`, or
+//! `step=<flow>/<step>`.
 //!
 //! The catalogue of metrics lives here, because scenario, plan and verdict must agree on it. Nothing
 //! here judges anything.
@@ -8,6 +9,7 @@ mod growth;
 mod metric;
 mod objective;
 mod parse;
+mod part;
 
 pub use growth::GrowthMetric;
 pub use metric::{
@@ -15,6 +17,7 @@ pub use metric::{
 };
 pub use objective::{Objective, parse_objective};
 pub use parse::{GateError, Named, metric_named, parse, parse_with};
+pub use part::{Part, PartKind};
 
 use crate::units::{self, Dimension, Quantity};
 use std::fmt;
@@ -48,8 +51,8 @@ pub struct Gate {
     pub op: Op,
     /// The limit itself, in the metric's dimension.
     pub limit: Quantity,
-    /// The only kind of request that counts; `None` for all of them.
-    pub request: Option<String>,
+    /// The only requests that count; `None` for all of them.
+    pub part: Option<Part>,
     /// It must hold in every stretch of this length, not only over the whole.
     pub worst: Option<Duration>,
     /// It is held against the run's baseline, and may be worse by this share; the limit is the value
@@ -73,8 +76,8 @@ impl Gate {
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.metric)?;
-        if let Some(request) = &self.request {
-            write!(f, "{{request={request}}}")?;
+        if let Some(part) = &self.part {
+            write!(f, "{{{part}}}")?;
         }
         if let Some(margin) = self.baseline {
             return write!(f, " {}", against_baseline(self.op, margin));

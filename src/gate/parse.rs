@@ -1,5 +1,6 @@
 //! Reads a gate expression, with the place of the fault when it cannot be read.
 
+use super::part::{Part, parse_part};
 use super::{
     Gate, GrowthMetric, LatencyKind, Metric, Op, Percentile, ScalingMetric, Statistic,
     TelemetryMetric, metric_names,
@@ -59,7 +60,7 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
     } else {
         Op::Above
     };
-    let (name, request) = split_request(text[..at].trim())
+    let (name, part) = split_part(text[..at].trim())
         .map_err(|(message, hint)| fault(0..at, message, Some(hint)))?;
     let name_start = text.len() - text.trim_start().len();
     let name_span = name_start..name_start + name.len();
@@ -125,11 +126,13 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
             ),
         ));
     }
-    if request.is_some() && !metric.is_of_requests() {
+    if let Some(part) = &part
+        && !metric.is_of_requests()
+    {
         return Err(fault(
             0..at,
             format!("`{metric}` is sampled, and not a matter of single requests"),
-            Some("leave out `{request=…}`".to_owned()),
+            Some(format!("leave out `{{{}=…}}`", part.kind.as_str())),
         ));
     }
     let worst = parse_suffix(text, suffix_at)?;
@@ -144,33 +147,25 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
         metric,
         op,
         limit,
-        request,
+        part,
         worst,
         baseline: None,
     })
 }
 
 /// `response.p99{request=infer}` as its two parts.
-fn split_request(name: &str) -> Result<(&str, Option<String>), (String, String)> {
+fn split_part(name: &str) -> Result<(&str, Option<Part>), (String, String)> {
     let Some((metric, label)) = name.split_once('{') else {
         return Ok((name, None));
     };
-    let request = label
-        .strip_suffix('}')
-        .and_then(|label| label.trim().strip_prefix("request"))
-        .and_then(|rest| rest.trim_start().strip_prefix('='))
-        .map(|request| request.trim().trim_matches('"'))
-        .filter(|request| !request.is_empty());
-    match request {
-        Some(request) => Ok((metric.trim_end(), Some(request.to_owned()))),
-        None => Err((
-            format!("`{{{label}` is not a choice of a request"),
-            format!(
-                "write for example `{}{{request=infer}} < …`",
-                metric.trim_end()
-            ),
-        )),
-    }
+    let metric = metric.trim_end();
+    let Some(label) = label.strip_suffix('}') else {
+        return Err((
+            format!("`{{{label}` is not closed"),
+            format!("write for example `{metric}{{request=infer}} < …`"),
+        ));
+    };
+    parse_part(label.trim(), metric).map(|part| (metric, Some(part)))
 }
 
 /// The limit, and where what follows it begins.

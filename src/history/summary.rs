@@ -243,7 +243,7 @@ fn catalogue(phase: &PhaseRecord) -> impl Iterator<Item = Gate> {
                 value: limit,
                 dimension: metric.dimension(),
             },
-            request: None,
+            part: None,
             worst: None,
             baseline: None,
         })

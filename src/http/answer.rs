@@ -3,12 +3,14 @@
 //! A carrier (HTTP/1.1, HTTP/2) tells of the head once, of each piece of the body as soon as it has
 //! been read, and of the end. Whoever wants to know something of a body while it comes listens here.
 
-use crate::engine::ports::StreamTimes;
-use crate::plan::{Fault, RequestPlan};
+use super::retry_after;
+use crate::engine::ports::{StreamTimes, Told};
+use crate::plan::{Captured, Fault, Judged, Received, RequestPlan};
 use crate::record::{Cause, Outcome};
 use crate::stream::{Reader, StreamForm};
 use hyper::header::HeaderMap;
 use std::cell::Cell;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A body that a check looks into is kept up to this size.
@@ -58,6 +60,12 @@ pub(super) struct Answer {
     length: usize,
     body: Vec<u8>,
     last: Option<Arrival>,
+    /// The values of the headers that later steps use.
+    headers: Vec<Option<Vec<u8>>>,
+    retry_after: Option<Duration>,
+    not_yet: bool,
+    /// What was captured for later steps.
+    captured: Captured,
     /// Whether the body is read as a stream.
     streams: bool,
     reader: Reader,
@@ -75,6 +83,10 @@ impl Answer {
         self.length = 0;
         self.body.clear();
         self.last = None;
+        self.headers.clear();
+        self.retry_after = None;
+        self.not_yet = false;
+        self.captured.clear();
         self.streams = false;
     }
 
@@ -101,6 +113,15 @@ impl Answer {
                 gaps_ns: Vec::with_capacity(self.usual_gaps),
                 ..StreamTimes::default()
             };
+        }
+        self.headers.extend(
+            plan.captured_headers()
+                .map(|name| headers.first(name).map(<[u8]>::to_vec)),
+        );
+        if !plan.status_is_right(status)
+            && let Some(value) = headers.first("retry-after")
+        {
+            self.retry_after = retry_after::read(value, headers.first("date"));
         }
         let announced = headers
             .first("content-length")
@@ -188,7 +209,27 @@ impl Answer {
                 detail: format!("the body has {} bytes", self.length),
             });
         }
-        plan.judge(self.status, &self.body, row)
+        let received = Received {
+            status: self.status,
+            body: &self.body,
+            headers: &self.headers,
+        };
+        self.not_yet = plan.judge(&received, row, &mut self.captured)? == Judged::NotYet;
+        Ok(())
+    }
+
+    /// Adds what was captured to what earlier steps have.
+    pub(super) fn hand_captured_to(&mut self, captured: &mut Captured) {
+        captured.append(&mut self.captured);
+    }
+
+    /// What a complete answer says of what comes next.
+    pub(super) fn told(&self) -> Told {
+        Told {
+            status: Some(self.status),
+            not_yet: self.not_yet,
+            retry_after: self.retry_after,
+        }
     }
 
     /// Bytes came that end the answer, be they of its body or of its framing.

@@ -9,6 +9,7 @@ mod http2;
 #[cfg_attr(not(target_os = "linux"), path = "no_kernel.rs")]
 mod kernel;
 mod progress;
+mod retry_after;
 mod slot;
 mod stream;
 #[cfg(test)]
@@ -23,8 +24,8 @@ pub use stream::{Receipt, Stream};
 pub use tls::TlsClient;
 
 use crate::engine::ports::{Client, Target};
-use crate::plan::{BaseUrl, Fault, Plan, RequestPlan, printable};
-use crate::record::Failure;
+use crate::plan::{BaseUrl, Captured, Fault, Plan, RequestPlan, printable};
+use crate::record::{Failure, Outcome};
 use crate::scenario::Protocol;
 use http1::Http1;
 use http2::{Head, Http2, Pool, PoolRules};
@@ -132,10 +133,22 @@ impl<C: Connect> Client for HttpClient<C> {
 impl Shared {
     /// What the record keeps of a fault. A target may echo a token: secrets are blanked before
     /// anything is cut, so that no half of one remains.
-    fn failure(&self, fault: Fault, body: &[u8]) -> Failure {
+    fn failure(
+        &self,
+        plan: &RequestPlan,
+        fault: Fault,
+        body: &[u8],
+        captured: &Captured,
+    ) -> Failure {
         let mut detail = fault.detail;
         let mut body = printable(body);
-        for secret in &self.secrets {
+        if plan.captures_secrets() && !matches!(fault.outcome, Outcome::BadStatus) {
+            // The secret is somewhere in it, and has not been taken out.
+            detail = fault.cause.to_string();
+            body = String::new();
+        }
+        let known = self.secrets.iter().map(String::as_str);
+        for secret in known.chain(captured.secrets()) {
             for text in [&mut detail, &mut body] {
                 if text.contains(secret) {
                     *text = text.replace(secret, "***");

@@ -9,7 +9,7 @@ use super::connect::Connect;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::progress::Progress;
-use crate::engine::ports::{Call, Exchange, Slot};
+use crate::engine::ports::{Call, Exchange, Slot, Told};
 use crate::plan::{Draw, Fault, RequestPlan};
 use crate::record::{Cause, Outcome};
 use std::cell::Cell;
@@ -66,6 +66,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
         let mut draw = Draw {
             number: call.number,
             random: call.random,
+            captured: call.captured,
         };
         self.answer.reset();
         let order = Order {
@@ -91,11 +92,12 @@ impl<C: Connect> Slot for HttpSlot<C> {
                 ended
             }
         };
+        self.answer.hand_captured_to(call.captured);
         let (outcome, failure) = match ended.unwrap_or_else(|| Err(timed_out(&progress))) {
             Ok(()) => (Outcome::Ok, None),
             Err(fault) => (
                 fault.outcome,
-                Some(shared.failure(fault, self.answer.body())),
+                Some(shared.failure(plan, fault, self.answer.body(), call.captured)),
             ),
         };
         // The judgement of an answer is not part of its latency.
@@ -112,6 +114,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             received_by_kernel,
             steps: progress.steps(completed, received_by_kernel),
             failure,
+            told: completed.map_or_else(Told::default, |_| self.answer.told()),
             connection: progress.connection,
             bytes_sent: progress.written,
             bytes_received: progress.read,

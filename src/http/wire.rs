@@ -1,6 +1,6 @@
 //! The bytes of requests, as HTTP/1.1 sends them: built once where nothing changes from one to the next.
 
-use crate::plan::{BaseUrl, Draw, Rendered, RequestPlan};
+use crate::plan::{BaseUrl, Captured, Draw, Rendered, RequestPlan};
 use hyper::Method;
 use hyper::header::{CONNECTION, HOST};
 
@@ -58,6 +58,7 @@ impl Wire {
             let mut draw = Draw {
                 number: 0,
                 random: &mut random,
+                captured: &Captured::nothing(),
             };
             let mut buffer = WireBuffer::default();
             wire.render(plan, 0, &mut draw, &mut buffer);

@@ -1,9 +1,10 @@
 //! What counts as success, bound to its data.
 
 use super::data::Rows;
+use super::flow::{CapturePlan, Captured, PollCheck};
 use super::render::{Renderer, Row};
 use crate::record::{Cause, Outcome};
-use crate::scenario::{JsonTemplate, Part};
+use crate::scenario::{CaptureSource, JsonTemplate, Part};
 use crate::stream::Trouble;
 use serde_json::Value;
 
@@ -42,6 +43,30 @@ pub struct Checks {
     pub(super) status: Vec<u16>,
     pub(super) json: Vec<JsonCheck>,
     pub(super) text: Vec<Renderer>,
+    /// What is waited for.
+    pub(super) poll: Option<PollCheck>,
+    /// What is captured when all is as expected.
+    pub(super) captures: Vec<CapturePlan>,
+}
+
+/// An answer that is complete.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// Its status.
+    pub status: u16,
+    /// What was kept of its body.
+    pub body: &'a [u8],
+    /// The values of the headers of [`Checks::captured_headers`], in their order.
+    pub headers: &'a [Option<Vec<u8>>],
+}
+
+/// What an answer without fault means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// It is what was asked for.
+    Done,
+    /// What is waited for has not happened yet.
+    NotYet,
 }
 
 /// One condition on a JSON body.
@@ -94,7 +119,7 @@ impl Expected {
             .map(Self::ByRow)
     }
 
-    fn at(&self, row: usize) -> &Value {
+    pub(super) fn at(&self, row: usize) -> &Value {
         match self {
             Self::Always(value) => value,
             Self::ByRow(values) => &values[row],
@@ -105,7 +130,31 @@ impl Expected {
 impl Checks {
     /// Whether the body must be kept until the answer is complete.
     pub fn need_body(&self) -> bool {
-        !self.json.is_empty() || !self.text.is_empty()
+        !self.text.is_empty() || self.need_json()
+    }
+
+    fn need_json(&self) -> bool {
+        !self.json.is_empty()
+            || self.poll.as_ref().is_some_and(PollCheck::needs_body)
+            || self
+                .captures
+                .iter()
+                .any(|capture| matches!(capture.source, CaptureSource::Json(_)))
+    }
+
+    /// The headers whose values are captured, in lower case.
+    pub fn captured_headers(&self) -> impl Iterator<Item = &str> {
+        self.captures
+            .iter()
+            .filter_map(|capture| match &capture.source {
+                CaptureSource::Header(name) => Some(name.as_str()),
+                CaptureSource::Json(_) => None,
+            })
+    }
+
+    /// Whether an answer holds what must never be shown.
+    pub fn capture_secrets(&self) -> bool {
+        self.captures.iter().any(|capture| capture.secret)
     }
 
     /// Whether a status is right.
@@ -123,11 +172,12 @@ impl Checks {
     /// What is not as expected.
     pub(super) fn judge(
         &self,
-        status: u16,
-        body: &[u8],
+        received: &Received<'_>,
         row: usize,
         cells: &[bytes::Bytes],
-    ) -> Result<(), Fault> {
+        captured: &mut Captured,
+    ) -> Result<Judged, Fault> {
+        let Received { status, body, .. } = *received;
         let fault = |outcome, cause, detail| {
             Err(Fault {
                 outcome,
@@ -145,13 +195,22 @@ impl Checks {
             let detail = format!("expected status {expected}, got {status}");
             return fault(Outcome::BadStatus, Cause::Status(status), detail);
         }
+        let parsed: Result<Value, Fault> = if self.need_json() {
+            serde_json::from_slice(body).map_err(|error| Fault {
+                outcome: Outcome::FailedCheck,
+                cause: Cause::NotJson,
+                detail: error.to_string(),
+            })
+        } else {
+            Ok(Value::Null)
+        };
+        if let Some(poll) = &self.poll
+            && !poll.is_met(received, &parsed, row)?
+        {
+            return Ok(Judged::NotYet);
+        }
         if !self.json.is_empty() {
-            let parsed: Value = match serde_json::from_slice(body) {
-                Ok(parsed) => parsed,
-                Err(error) => {
-                    return fault(Outcome::FailedCheck, Cause::NotJson, error.to_string());
-                }
-            };
+            let parsed = parsed.as_ref().map_err(Clone::clone)?;
             for (index, check) in self.json.iter().enumerate() {
                 let expected = check.expected.at(row);
                 let found = parsed.pointer(&check.pointer);
@@ -174,7 +233,15 @@ impl Checks {
                 return fault(Outcome::FailedCheck, Cause::TextCheck(small(index)), detail);
             }
         }
-        Ok(())
+        let mut headers = received.headers.iter();
+        for (index, capture) in self.captures.iter().enumerate() {
+            let (json, header) = match capture.source {
+                CaptureSource::Json(_) => (Some(parsed.as_ref().map_err(Clone::clone)?), None),
+                CaptureSource::Header(_) => (None, headers.next().and_then(Option::as_deref)),
+            };
+            capture.take(index, json, header, captured)?;
+        }
+        Ok(Judged::Done)
     }
 }
 
@@ -187,7 +254,7 @@ fn contains(body: &[u8], part: &[u8]) -> bool {
 }
 
 /// Equal as JSON: numbers by value, so that `1` equals `1.0`; objects regardless of order.
-fn equal(a: &Value, b: &Value) -> bool {
+pub(super) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {
@@ -234,11 +301,17 @@ mod tests {
         }
     }
 
+    fn judge(checks: &Checks, status: u16, body: &[u8]) -> Result<Judged, Fault> {
+        let received = Received {
+            status,
+            body,
+            headers: &[],
+        };
+        checks.judge(&received, 0, &[], &mut Captured::nothing())
+    }
+
     fn cause(checks: &Checks, status: u16, body: &[u8]) -> Option<Cause> {
-        checks
-            .judge(status, body, 0, &[])
-            .err()
-            .map(|fault| fault.cause)
+        judge(checks, status, body).err().map(|fault| fault.cause)
     }
 
     #[test]
@@ -263,7 +336,7 @@ mod tests {
         );
         assert_eq!(cause(&checks, 200, b"{}"), Some(Cause::JsonCheck(0)));
         assert_eq!(cause(&checks, 200, b"<html>"), Some(Cause::NotJson));
-        let fault = checks.judge(200, b"{\"a\": [2]}", 0, &[]).unwrap_err();
+        let fault = judge(&checks, 200, b"{\"a\": [2]}").unwrap_err();
         assert_eq!(fault.outcome, Outcome::FailedCheck);
         assert_eq!(fault.detail, "`/a/0` is 2, expected 1.0");
     }

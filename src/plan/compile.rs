@@ -1,20 +1,24 @@
 //! Turns a scenario into a plan.
 
+use super::flow::{self, Unit};
 use super::load;
 use super::promises::{
-    no_streams, refuse_growth_over_phases, refuse_too_few, refuse_unknown_request,
-    refuse_without_objectives, refuse_without_step, refuse_without_streams,
-    refuse_without_telemetry,
+    no_first_byte, no_streams, refuse_first_byte_of_flow, refuse_growth_over_phases,
+    refuse_too_few, refuse_unknown_part, refuse_without_objectives, refuse_without_step,
+    refuse_without_streams, refuse_without_telemetry, runs_flows,
 };
-use super::request::{RequestPlan, compile_request};
+use super::request::{RequestPlan, Surroundings, compile_request, compile_step};
 use super::target::{TargetAddress, TargetPlan, compile_address, compile_tls};
 use super::{PhasePlan, Plan, PlannedGate};
 use crate::diag::Diagnostics;
+use crate::gate::LatencyKind;
 use crate::record::ScenarioInfo;
-use crate::scenario::{Phase, Request, Scenario, ScenarioGate};
+use crate::scenario::{self, Phase, Request, Scenario, ScenarioGate};
 use crate::schedule::Mix;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// What a plan needs to know of the world.
 #[derive(Clone, Debug, Default)]
@@ -33,15 +37,29 @@ pub struct Facts {
 pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Diagnostics> {
     let mut found = Diagnostics::default();
     let address = compile_address(&scenario.target.url, scenario, &mut found);
-    let requests: Vec<RequestPlan> = scenario
+    let surroundings = Surroundings {
+        target: &scenario.target,
+        prefix: match &address {
+            Some(TargetAddress::Http(url)) => &url.prefix,
+            _ => "",
+        },
+        facts,
+    };
+    let mut requests: Vec<RequestPlan> = scenario
         .requests
         .iter()
-        .filter_map(|request| compile_request(request, &scenario.target, facts, &mut found))
+        .filter_map(|request| compile_request(request, &surroundings, &mut found))
         .collect();
+    for flow in &scenario.flows {
+        let steps = flow.steps.iter();
+        requests
+            .extend(steps.filter_map(|step| compile_step(flow, step, &surroundings, &mut found)));
+    }
+    let units: Arc<[Unit]> = flow::units(scenario).into();
     let phases: Vec<PhasePlan> = scenario
         .phases
         .iter()
-        .filter_map(|phase| compile_phase(phase, scenario, facts, &mut found))
+        .filter_map(|phase| compile_phase(phase, scenario, &units, facts, &mut found))
         .collect();
     let has_streams = scenario
         .requests
@@ -50,10 +68,11 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
     for gate in &scenario.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, &mut found);
         refuse_without_step(gate, None, scenario, &mut found);
-        refuse_without_streams(gate, has_streams, &mut found);
+        refuse_without_streams(gate, scenario, has_streams, &mut found);
+        refuse_first_byte_of_flow(gate, scenario, None, &mut found);
         // A phase without objectives of its own has those of the scenario.
         refuse_without_objectives(gate, &scenario.slo, &mut found);
-        refuse_unknown_request(gate, scenario, None, &mut found);
+        refuse_unknown_part(gate, scenario, None, &mut found);
         refuse_growth_over_phases(gate, &scenario.phases, &mut found);
     }
     let tls = compile_tls(&scenario.target, address.as_ref(), &mut found);
@@ -61,7 +80,8 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
     let (Some(address), Some(most_slots), false) = (address, most_slots, found.has_errors()) else {
         return Err(found);
     };
-    if requests.len() != scenario.request_names.len() {
+    let sent: usize = units.iter().map(|unit| unit.requests().len()).sum();
+    if requests.len() != sent || units.len() != scenario.unit_names.len() {
         return Err(found);
     }
     let shown = match &address {
@@ -87,6 +107,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
             tls,
         },
         requests,
+        units,
         phases,
         gates: planned(&scenario.gates),
         telemetry: scenario.telemetry.clone(),
@@ -118,19 +139,14 @@ fn without_literal_secrets(scenario: &Scenario) -> String {
 /// half the report.
 fn secrets_of(scenario: &Scenario) -> Vec<String> {
     const SHORTEST: usize = 6;
+    let requests: Vec<&Request> = scenario.all_requests().collect();
     let headers = scenario
         .target
         .headers
         .iter()
-        .chain(
-            scenario
-                .requests
-                .iter()
-                .flat_map(|request| &request.headers),
-        )
+        .chain(requests.iter().flat_map(|request| &request.headers))
         .flat_map(|header| &header.secrets);
-    let mut secrets: Vec<String> = scenario
-        .requests
+    let mut secrets: Vec<String> = requests
         .iter()
         .flat_map(|request| &request.secrets)
         .chain(headers)
@@ -163,61 +179,74 @@ fn planned(gates: &[ScenarioGate]) -> Vec<PlannedGate> {
         .collect()
 }
 
+/// How long one of these units may take.
+fn longest_of(chosen: &[usize], scenario: &Scenario) -> Duration {
+    let timeout = scenario.target.timeout;
+    let longest = chosen.iter().map(|&unit| match scenario.unit(unit) {
+        Some(scenario::Unit::Flow(flow)) => flow::longest(flow, timeout),
+        _ => timeout,
+    });
+    longest.max().unwrap_or(timeout)
+}
+
 fn compile_phase(
     phase: &Phase,
     scenario: &Scenario,
+    units: &Arc<[Unit]>,
     facts: &Facts,
     found: &mut Diagnostics,
 ) -> Option<PhasePlan> {
-    let load = load::compile(phase, scenario.target.timeout, facts, found)?;
+    let chosen: Vec<usize> = phase
+        .units
+        .clone()
+        .unwrap_or_else(|| (0..scenario.unit_names.len()).collect());
+    let longest = longest_of(&chosen, scenario);
+    let load = load::compile(phase, longest, facts, found)?;
     let stop = load::stop(phase, &load, found)?;
     for gate in &phase.gates {
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, found);
         refuse_without_step(gate, Some(phase), scenario, found);
-        refuse_unknown_request(gate, scenario, phase.requests.as_deref(), found);
+        refuse_unknown_part(gate, scenario, Some(&chosen), found);
+        refuse_first_byte_of_flow(gate, scenario, Some(&chosen), found);
         refuse_too_few(gate, phase, &load, stop, found);
     }
-    let weight = |request: usize| {
-        let name = &scenario.request_names[request];
-        scenario
-            .requests
-            .iter()
-            .find(|known| known.name.value == *name)
-            .map_or(1, |known| known.weight)
+    let weight = |unit: usize| match scenario.unit(unit) {
+        Some(scenario::Unit::Request(request)) => request.weight,
+        Some(scenario::Unit::Flow(flow)) => flow.weight,
+        None => 1,
     };
-    let chosen: Vec<usize> = phase
-        .requests
-        .clone()
-        .unwrap_or_else(|| (0..scenario.request_names.len()).collect());
-    let streamed: Vec<bool> = scenario
-        .request_names
-        .iter()
-        .map(|name| {
-            let named = |request: &&Request| request.name.value == *name;
-            let request = scenario.requests.iter().find(named);
-            request.is_some_and(|request| request.stream.is_some())
+    let streamed: Vec<bool> = (0..scenario.unit_names.len())
+        .map(|unit| match scenario.unit(unit) {
+            Some(scenario::Unit::Request(request)) => request.stream.is_some(),
+            _ => false,
         })
         .collect();
     let slo = phase.slo.as_ref().unwrap_or(&scenario.slo);
-    let has_streams = chosen.iter().any(|&request| streamed[request]);
+    let has_streams = chosen.iter().any(|&unit| streamed[unit]);
     for gate in &phase.gates {
-        refuse_without_streams(gate, has_streams, found);
+        refuse_without_streams(gate, scenario, has_streams, found);
         refuse_without_objectives(gate, slo, found);
+    }
+    for slo in slo {
+        if slo.objective.kind == LatencyKind::Ttfb && runs_flows(scenario, Some(&chosen)) {
+            found.push(no_first_byte(&slo.text, slo.span.clone()));
+        }
     }
     for slo in slo.iter().filter(|slo| slo.objective.kind.is_of_streams()) {
         if !has_streams {
             found.push(no_streams(&slo.text, slo.span.clone()));
         }
     }
-    let mix = Mix::new(chosen.into_iter().map(|request| (request, weight(request))))?;
+    let mix = Mix::new(chosen.into_iter().map(|unit| (unit, weight(unit))))?;
     Some(PhasePlan {
         name: phase.name.value.clone(),
         load,
         group: phase.group.as_ref().map(|group| group.value.clone()),
         warmup: phase.warmup,
         stop,
-        drain: phase.drain.unwrap_or(scenario.target.timeout),
+        drain: phase.drain.unwrap_or(longest),
         mix,
+        units: Arc::clone(units),
         gates: planned(&phase.gates),
         objectives: slo.iter().map(|slo| slo.objective).collect(),
         slo: slo.iter().map(|slo| slo.text.clone()).collect(),

@@ -5,23 +5,28 @@
 mod check;
 mod compile;
 mod data;
+mod flow;
 mod load;
 mod promises;
 mod render;
 mod request;
 mod target;
 
-pub use check::{Checks, Fault, printable};
+pub use check::{Checks, Fault, Judged, Received, printable};
 pub use compile::{Facts, compile};
+pub use flow::{Captured, FlowPlan, PollPlan, SendPlan, StepPlan, Unit};
 pub use render::{Draw, Renderer};
 pub use request::{Rendered, RequestPlan};
 pub use target::{BaseUrl, TargetAddress, TargetPlan, TlsPlan};
 
 use crate::gate::{Gate, Objective};
-use crate::record::{ArrivalInfo, LoadInfo, PhaseInfo, ProtocolInfo, ScenarioInfo, TargetInfo};
+use crate::record::{
+    ArrivalInfo, LoadInfo, PhaseInfo, ProtocolInfo, RequestInfo, ScenarioInfo, TargetInfo,
+};
 use crate::scenario::{Protocol, Telemetry};
 use crate::schedule::{Arrivals, Load, Mix, Stop};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that a run needs to know, with nothing left to decide.
@@ -31,8 +36,10 @@ pub struct Plan {
     pub scenario: ScenarioInfo,
     /// The service under test.
     pub target: TargetPlan,
-    /// The requests, in the order of the scenario.
+    /// Everything that can be sent: the requests of the scenario, then the steps of its flows.
     pub requests: Vec<RequestPlan>,
+    /// What the load consists of: the requests of the scenario, then its flows.
+    pub units: Arc<[Unit]>,
     /// The phases, in order.
     pub phases: Vec<PhasePlan>,
     /// Gates on the whole run.
@@ -64,15 +71,17 @@ pub struct PhasePlan {
     pub stop: Stop,
     /// How long requests in flight at the end may still take.
     pub drain: Duration,
-    /// Which requests it sends.
+    /// Which units it sends.
     pub mix: Mix,
+    /// All units of the plan.
+    pub units: Arc<[Unit]>,
     /// Its gates.
     pub gates: Vec<PlannedGate>,
     /// What a request must do to count as good.
     pub objectives: Vec<Objective>,
     /// The same, as the user wrote it.
     pub slo: Vec<String>,
-    /// Whether each request of the plan is answered by a stream.
+    /// Whether each unit of the plan is one request that is answered by a stream.
     pub streamed: Vec<bool>,
 }
 
@@ -86,9 +95,9 @@ pub struct PlannedGate {
 }
 
 impl PhasePlan {
-    /// Whether a request is answered by a stream.
-    pub fn streams(&self, request: usize) -> bool {
-        self.streamed.get(request).copied().unwrap_or_default()
+    /// Whether a unit is one request that is answered by a stream.
+    pub fn streams(&self, unit: usize) -> bool {
+        self.streamed.get(unit).copied().unwrap_or_default()
     }
 
     /// What the record keeps of it.
@@ -154,6 +163,15 @@ impl Plan {
                 },
             },
         }
+    }
+
+    /// What the record keeps of the requests and flows.
+    pub fn unit_infos(&self) -> Vec<RequestInfo> {
+        let of_request = |request: usize| self.requests[request].info();
+        self.units
+            .iter()
+            .map(|unit| unit.info(of_request))
+            .collect()
     }
 
     /// The phases by what runs side by side: each of these begins when the one before has ended.

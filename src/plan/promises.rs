@@ -1,9 +1,9 @@
 //! Promises that no run could keep, refused before any load.
 
 use super::load;
-use crate::diag::{Code, Diagnostic, Diagnostics};
-use crate::gate::{LatencyKind, Metric, ScalingMetric};
-use crate::scenario::{GpuSource, Phase, Scenario, ScenarioGate, ScenarioObjective};
+use crate::diag::{Code, Diagnostic, Diagnostics, nearest};
+use crate::gate::{LatencyKind, Metric, Part, PartKind, ScalingMetric};
+use crate::scenario::{GpuSource, Phase, Scenario, ScenarioGate, ScenarioObjective, Unit};
 use crate::schedule::{Load, Stop};
 use crate::stats::{ALPHA, smallest_sample_that_can_pass};
 use crate::units;
@@ -81,6 +81,7 @@ pub(super) fn refuse_without_step(
 /// A gate on tokens where no request is answered by a stream could never be decided.
 pub(super) fn refuse_without_streams(
     gate: &ScenarioGate,
+    scenario: &Scenario,
     has_streams: bool,
     found: &mut Diagnostics,
 ) {
@@ -89,15 +90,30 @@ pub(super) fn refuse_without_streams(
         Metric::TokensPerSecond => true,
         _ => false,
     };
+    // Tokens of a step are its own, and not those of the phase.
+    let has_streams = match &gate.gate.part {
+        Some(part) if part.kind == PartKind::Step => step_streams(scenario, &part.name),
+        _ => has_streams,
+    };
     if is_of_streams && !has_streams {
         found.push(no_streams(&gate.text, gate.span.clone()));
     }
 }
 
+fn step_streams(scenario: &Scenario, name: &str) -> bool {
+    let mut steps = scenario.flows.iter().filter_map(|flow| {
+        let named = move |step: &&crate::scenario::Step| {
+            name.split_once('/') == Some((&flow.name.value, &step.request.name.value))
+        };
+        flow.steps.iter().find(named)
+    });
+    steps.any(|step| step.request.stream.is_some())
+}
+
 pub(super) fn no_streams(text: &str, span: std::ops::Range<usize>) -> Diagnostic {
     Diagnostic::error(
         Code::ImpossiblePromise,
-        format!("`{text}` cannot be judged: no request of the phase is answered by a stream"),
+        format!("`{text}` cannot be judged: no request that it is about is answered by a stream"),
     )
     .at(span)
     .hint("say so in the request: stream = \"sse\" and shape = \"openai-chat\"")
@@ -121,35 +137,126 @@ pub(super) fn refuse_without_objectives(
     }
 }
 
-/// A gate on a request that does not run could never be decided.
-pub(super) fn refuse_unknown_request(
+/// A gate on a request, a flow or a step that does not run could never be decided.
+pub(super) fn refuse_unknown_part(
     gate: &ScenarioGate,
     scenario: &Scenario,
     chosen: Option<&[usize]>,
     found: &mut Diagnostics,
 ) {
-    let Some(name) = &gate.gate.request else {
+    let Some(part) = &gate.gate.part else {
         return;
     };
-    let known = scenario
-        .request_names
-        .iter()
-        .position(|known| known == name);
-    let message = match known {
-        None => format!("there is no request named `{name}`"),
-        Some(request) if chosen.is_some_and(|chosen| !chosen.contains(&request)) => {
-            format!("the phase does not run the request `{name}`")
-        }
-        Some(_) => return,
-    };
-    found.push(
-        Diagnostic::error(Code::UnknownName, message)
+    let known = parts(scenario);
+    let Some((unit, _)) = known.iter().find(|(_, known)| known == part) else {
+        let same = known.iter().find(|(_, known)| known.name == part.name);
+        let of_kind = known.iter().filter(|(_, known)| known.kind == part.kind);
+        let names: Vec<&str> = of_kind.map(|(_, known)| known.name.as_str()).collect();
+        let kind = part.kind.as_str();
+        let hint = match (same, nearest(&part.name, names.iter().copied())) {
+            (Some((_, other)), _) => {
+                format!("it is a {}: write `{{{other}}}`", other.kind.as_str())
+            }
+            (None, Some(near)) => format!("did you mean `{{{kind}={near}}}`?"),
+            (None, None) if names.is_empty() => format!("the scenario has no {kind}s"),
+            (None, None) => format!("known {kind}s: {}", names.join(", ")),
+        };
+        found.push(
+            Diagnostic::error(
+                Code::UnknownName,
+                format!("there is no {kind} named `{}`", part.name),
+            )
             .at(gate.span.clone())
-            .hint(format!(
-                "known requests: {}",
-                scenario.request_names.join(", ")
-            )),
-    );
+            .hint(hint),
+        );
+        return;
+    };
+    if chosen.is_some_and(|chosen| !chosen.contains(unit)) {
+        found.push(
+            Diagnostic::error(
+                Code::UnknownName,
+                format!(
+                    "the phase does not run the {} `{}`",
+                    part.kind.as_str(),
+                    part.name
+                ),
+            )
+            .at(gate.span.clone())
+            .hint("add it to `requests` or `flows` of the phase"),
+        );
+    }
+    if part.kind == PartKind::Step && gate.gate.metric == Metric::Goodput {
+        found.push(
+            Diagnostic::error(
+                Code::ImpossiblePromise,
+                format!(
+                    "`{}` cannot be judged: objectives are those of whole flows",
+                    gate.text
+                ),
+            )
+            .at(gate.span.clone())
+            .hint("name the flow, or gate on a latency of the step"),
+        );
+    }
+}
+
+/// Everything that a gate can name, with the unit that it belongs to.
+fn parts(scenario: &Scenario) -> Vec<(usize, Part)> {
+    let mut parts = Vec::new();
+    for (unit, name) in scenario.unit_names.iter().enumerate() {
+        let kind = if unit < scenario.request_count {
+            PartKind::Request
+        } else {
+            PartKind::Flow
+        };
+        let name = name.clone();
+        parts.push((unit, Part { kind, name }));
+        if let Some(Unit::Flow(flow)) = scenario.unit(unit) {
+            parts.extend(flow.steps.iter().map(|step| {
+                let name = format!("{}/{}", flow.name.value, step.request.name.value);
+                let kind = PartKind::Step;
+                (unit, Part { kind, name })
+            }));
+        }
+    }
+    parts
+}
+
+/// A flow has several first bytes, and none that says something of the whole.
+pub(super) fn refuse_first_byte_of_flow(
+    gate: &ScenarioGate,
+    scenario: &Scenario,
+    chosen: Option<&[usize]>,
+    found: &mut Diagnostics,
+) {
+    let Metric::Latency { kind, .. } = gate.gate.metric else {
+        return;
+    };
+    let about_flows = match &gate.gate.part {
+        Some(part) => part.kind == PartKind::Flow,
+        None => runs_flows(scenario, chosen),
+    };
+    if kind == LatencyKind::Ttfb && about_flows {
+        found.push(no_first_byte(&gate.text, gate.span.clone()));
+    }
+}
+
+/// Whether any of these units is a flow.
+pub(super) fn runs_flows(scenario: &Scenario, chosen: Option<&[usize]>) -> bool {
+    let is_flow = |unit: usize| unit >= scenario.request_count;
+    match chosen {
+        Some(chosen) => chosen.iter().any(|&unit| is_flow(unit)),
+        None => is_flow(scenario.unit_names.len().saturating_sub(1)),
+    }
+}
+
+pub(super) fn no_first_byte(text: &str, span: std::ops::Range<usize>) -> Diagnostic {
+    Diagnostic::error(
+        Code::ImpossiblePromise,
+        format!("`{text}` cannot be judged: a flow has an answer for each step, and no first byte"),
+    )
+    .at(span)
+    .hint("name a step, as in `ttfb.p99{step=job/submit} < 50ms`, or a request")
 }
 
 /// Growth under loads that differ is not growth.

@@ -1,5 +1,6 @@
 //! Templates bound to their data: what the engine renders for each request.
 
+use super::flow::Captured;
 use crate::scenario::{JsonTemplate, Part, Template};
 use bytes::Bytes;
 use rand::RngExt;
@@ -40,6 +41,8 @@ enum Segment {
     },
     Number,
     Uuid,
+    /// What an earlier step captured into this place.
+    Captured(usize, Form),
 }
 
 /// A template, ready to be rendered.
@@ -58,9 +61,16 @@ pub struct Draw<'a> {
     pub number: u64,
     /// Where random values come from.
     pub random: &'a mut Pcg64Mcg,
+    /// What earlier steps of its flow captured.
+    pub captured: &'a Captured,
 }
 
 impl Renderer {
+    /// Whether it begins with what an earlier step captured.
+    pub(super) fn begins_with_capture(&self) -> bool {
+        matches!(self.segments.first(), Some(Segment::Captured(..)))
+    }
+
     /// Whether every request renders the same.
     pub fn constant(&self) -> Option<&Bytes> {
         match self.segments.as_slice() {
@@ -75,6 +85,7 @@ impl Renderer {
         let mut draw = Draw {
             number: 0,
             random: &mut random,
+            captured: &Captured::nothing(),
         };
         self.render(row, &mut draw, out);
     }
@@ -94,6 +105,13 @@ impl Renderer {
                     append_display(out, value);
                 }
                 Segment::Number => append_display(out, draw.number),
+                Segment::Captured(slot, Form::Plain) => draw.captured.append_text(*slot, out),
+                Segment::Captured(slot, Form::InString) => {
+                    draw.captured.append_in_string(*slot, out);
+                }
+                Segment::Captured(slot, Form::Value | Form::Parsed) => {
+                    draw.captured.append_json(*slot, out);
+                }
                 Segment::Uuid => {
                     // Version 4, variant 1 (RFC 9562), from the run's own generator.
                     let bits: u128 = draw.random.random();
@@ -125,9 +143,27 @@ fn append_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
 #[derive(Debug, Default)]
 pub(super) struct Compiler {
     pub(super) uses: Vec<FieldUse>,
+    /// The names of what the steps of the flow capture; the position is the place of the value.
+    captures: Vec<String>,
 }
 
 impl Compiler {
+    /// A compiler for a step of a flow whose steps capture these.
+    pub(super) fn with_captures(captures: Vec<String>) -> Self {
+        Self {
+            uses: Vec::new(),
+            captures,
+        }
+    }
+
+    /// The scenario has been checked: what is used has been captured.
+    fn captured(&self, name: &str, form: Form) -> Segment {
+        let known = self.captures.iter().position(|known| known == name);
+        known.map_or(Segment::Fixed(Bytes::new()), |slot| {
+            Segment::Captured(slot, form)
+        })
+    }
+
     fn cell(&mut self, field: &str, form: Form, span: &std::ops::Range<usize>) -> Segment {
         let known = self
             .uses
@@ -168,6 +204,10 @@ impl Compiler {
                     let form = if *json { Form::Parsed } else { Form::Value };
                     let cell = self.cell(field, form, span);
                     out.push(cell);
+                    return;
+                }
+                if let [Part::Capture { name, .. }] = template.parts.as_slice() {
+                    out.push(self.captured(name, Form::Value));
                     return;
                 }
                 out.push(fixed("\""));
@@ -218,6 +258,7 @@ impl Compiler {
                 },
                 Part::Number => Segment::Number,
                 Part::Uuid => Segment::Uuid,
+                Part::Capture { name, .. } => self.captured(name, form),
             };
             out.push(segment);
         }

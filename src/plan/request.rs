@@ -1,12 +1,15 @@
 //! One request: what is sent, drawn anew each time, and what its answer must be.
 
-use super::check::{Checks, Expected, Fault, JsonCheck};
+use super::check::{Checks, Expected, Fault, JsonCheck, Judged, Received};
 use super::compile::Facts;
 use super::data::{self, Rows};
+use super::flow::{CapturePlan, Captured, Criteria, PollCheck};
 use super::render::{Compiler, Draw, Form, Renderer};
 use crate::diag::{Code, Diagnostic, Diagnostics};
 use crate::record::RequestInfo;
-use crate::scenario::{Body, DataOrder, Header, Protocol, Request, Target};
+use crate::scenario::{
+    Body, Condition, DataOrder, Flow, Header, JsonExpectation, Protocol, Request, Step, Target,
+};
 use crate::stream::StreamForm;
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -30,6 +33,8 @@ pub struct RequestPlan {
     order: DataOrder,
     checks: Checks,
     stream: Option<StreamForm>,
+    /// The path of the target's URL, which a captured path already has.
+    prefix: String,
 }
 
 /// What changes from one sending of a request to the next; its memory is kept between them.
@@ -70,6 +75,9 @@ impl RequestPlan {
         let cells = self.cells(row);
         out.path.clear();
         self.path.render(cells, draw, &mut out.path);
+        if self.path.begins_with_capture() {
+            relative_to_target(&mut out.path, &self.prefix);
+        }
         escape_path(&mut out.path);
         out.header_values
             .resize_with(self.changing_headers.len(), Vec::new);
@@ -118,8 +126,23 @@ impl RequestPlan {
     ///
     /// # Errors
     /// What is not as expected.
-    pub fn judge(&self, status: u16, body: &[u8], row: usize) -> Result<(), Fault> {
-        self.checks.judge(status, body, row, self.cells(row))
+    pub fn judge(
+        &self,
+        received: &Received<'_>,
+        row: usize,
+        captured: &mut Captured,
+    ) -> Result<Judged, Fault> {
+        self.checks.judge(received, row, self.cells(row), captured)
+    }
+
+    /// The headers of the answer that later steps use, in lower case.
+    pub fn captured_headers(&self) -> impl Iterator<Item = &str> {
+        self.checks.captured_headers()
+    }
+
+    /// Whether an answer holds what must never be shown.
+    pub fn captures_secrets(&self) -> bool {
+        self.checks.capture_secrets()
     }
 
     /// What the record keeps of it.
@@ -128,7 +151,25 @@ impl RequestPlan {
             name: self.name.clone(),
             method: self.method.to_string(),
             path: self.shown_path.clone(),
+            steps: Vec::new(),
         }
+    }
+}
+
+/// Makes a path of what a step captured, which may be a URL (`Location`, RFC 9110, 10.2.2): without its
+/// origin, and without the path that the target's own URL puts in front.
+fn relative_to_target(path: &mut Vec<u8>, prefix: &str) {
+    if let Some(scheme) = path.windows(3).position(|window| window == b"://") {
+        let authority = scheme + 3;
+        let end = path[authority..].iter().position(|&byte| byte == b'/');
+        path.drain(..end.map_or(path.len(), |end| authority + end));
+    }
+    let follows = path.get(prefix.len()).is_none_or(|&next| next == b'/');
+    if !prefix.is_empty() && path.starts_with(prefix.as_bytes()) && follows {
+        path.drain(..prefix.len());
+    }
+    if path.first() != Some(&b'/') {
+        path.insert(0, b'/');
     }
 }
 
@@ -159,14 +200,92 @@ fn is_path(path: &str) -> bool {
     path.starts_with('/') && path.parse::<Uri>().is_ok()
 }
 
-pub(super) fn compile_request(
-    request: &Request,
-    target: &Target,
-    facts: &Facts,
+/// What all requests of a scenario have in common.
+pub(super) struct Surroundings<'a> {
+    pub(super) target: &'a Target,
+    /// The path of the target's URL.
+    pub(super) prefix: &'a str,
+    pub(super) facts: &'a Facts,
+}
+
+/// One step of a flow.
+pub(super) fn compile_step(
+    flow: &Flow,
+    step: &Step,
+    surroundings: &Surroundings<'_>,
     found: &mut Diagnostics,
 ) -> Option<RequestPlan> {
-    let rows = load_rows(request, facts, found)?;
-    let mut compiler = Compiler::default();
+    // A name that is captured twice is one value, the later one.
+    let mut names: Vec<String> = Vec::new();
+    for capture in flow.steps.iter().flat_map(|step| &step.captures) {
+        if !names.contains(&capture.name.value) {
+            names.push(capture.name.value.clone());
+        }
+    }
+    let mut plan = compile_with(
+        &step.request,
+        Compiler::with_captures(names.clone()),
+        surroundings,
+        found,
+    )?;
+    let slot_of = |name: &str| names.iter().position(|known| known == name);
+    plan.checks.captures = step
+        .captures
+        .iter()
+        .filter_map(|capture| {
+            Some(CapturePlan {
+                slot: slot_of(&capture.name.value)?,
+                source: capture.source.clone(),
+                secret: capture.secret,
+            })
+        })
+        .collect();
+    if let Some(poll) = &step.poll {
+        let rows = load_rows(&step.request, surroundings.facts, found)?;
+        let mut criteria = |condition: &Condition| Criteria {
+            status: condition.status.clone(),
+            json: bind(&condition.json, &rows, found),
+        };
+        plan.checks.poll = Some(PollCheck {
+            until: criteria(&poll.until),
+            fail: poll.fail.as_ref().map(criteria),
+        });
+    }
+    Some(plan)
+}
+
+/// Conditions on a JSON body, bound to the rows of their data file.
+fn bind(expectations: &[JsonExpectation], rows: &Rows, found: &mut Diagnostics) -> Vec<JsonCheck> {
+    let mut checks = Vec::new();
+    for expectation in expectations {
+        match Expected::bind(&expectation.value, rows) {
+            Ok(expected) => checks.push(JsonCheck {
+                pointer: expectation.pointer.clone(),
+                expected,
+            }),
+            Err(message) => found
+                .push(Diagnostic::error(Code::InvalidValue, message).at(expectation.span.clone())),
+        }
+    }
+    checks
+}
+
+/// A request of its own.
+pub(super) fn compile_request(
+    request: &Request,
+    surroundings: &Surroundings<'_>,
+    found: &mut Diagnostics,
+) -> Option<RequestPlan> {
+    compile_with(request, Compiler::default(), surroundings, found)
+}
+
+fn compile_with(
+    request: &Request,
+    mut compiler: Compiler,
+    surroundings: &Surroundings<'_>,
+    found: &mut Diagnostics,
+) -> Option<RequestPlan> {
+    let rows = load_rows(request, surroundings.facts, found)?;
     let path = compiler.text(&request.path);
     let body = match &request.body {
         Body::Empty => None,
@@ -175,6 +294,7 @@ pub(super) fn compile_request(
     };
     let mut headers = default_headers(&request.body);
     let mut changing_headers: Vec<_> = Vec::new();
+    let target = surroundings.target;
     for header in target.headers.iter().chain(&request.headers) {
         refuse_of_connection(header, target.connecting.protocol, found);
         let (Ok(name), renderer) = (
@@ -196,20 +316,11 @@ pub(super) fn compile_request(
     }
     let mut checks = Checks {
         status: request.expect.status.clone(),
+        json: bind(&request.expect.json, &rows, found),
         ..Checks::default()
     };
     for text in &request.expect.body {
         checks.text.push(compiler.text(text));
-    }
-    for expectation in &request.expect.json {
-        match Expected::bind(&expectation.value, &rows) {
-            Ok(expected) => checks.json.push(JsonCheck {
-                pointer: expectation.pointer.clone(),
-                expected,
-            }),
-            Err(message) => found
-                .push(Diagnostic::error(Code::InvalidValue, message).at(expectation.span.clone())),
-        }
     }
     let cells = match data::render(&rows, &compiler.uses) {
         Ok(cells) => cells,
@@ -261,6 +372,7 @@ pub(super) fn compile_request(
             .map_or(DataOrder::Sequential, |data| data.order),
         checks,
         stream: request.stream.clone(),
+        prefix: surroundings.prefix.to_owned(),
     })
 }
 

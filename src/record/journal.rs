@@ -10,6 +10,7 @@ use super::load::LoadInfo;
 use super::packed::PackedLatencies;
 use super::series::{Samples, SourceInfo};
 use super::tally::Interval;
+use crate::gate::{Part, PartKind};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -78,7 +79,7 @@ pub struct Header {
     pub scenario: ScenarioInfo,
     /// The service under test.
     pub target: TargetInfo,
-    /// The requests of the scenario.
+    /// The requests of the scenario, then its flows.
     pub requests: Vec<RequestInfo>,
     /// The phases of the plan.
     pub phases: Vec<PhaseInfo>,
@@ -90,6 +91,43 @@ pub struct Header {
     pub workers: usize,
     /// Where it took place.
     pub environment: Environment,
+}
+
+/// Where a part of the load is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartIndex {
+    /// A request or a flow, by its position in the header.
+    Unit(usize),
+    /// A step, by its position among the steps of all flows.
+    Step(usize),
+}
+
+impl Header {
+    /// Where the requests, the flow or the step that a gate names are counted.
+    pub fn find_part(&self, part: &Part) -> Option<PartIndex> {
+        let units = &self.requests;
+        match part.kind {
+            PartKind::Request | PartKind::Flow => units
+                .iter()
+                .position(|unit| {
+                    unit.name == part.name
+                        && unit.steps.is_empty() == (part.kind == PartKind::Request)
+                })
+                .map(PartIndex::Unit),
+            PartKind::Step => self
+                .step_names()
+                .position(|name| name == part.name)
+                .map(PartIndex::Step),
+        }
+    }
+
+    /// The names of the steps of all flows, in the order in which they are counted: `flow/step`.
+    pub fn step_names(&self) -> impl Iterator<Item = String> {
+        self.requests.iter().flat_map(|unit| {
+            let steps = unit.steps.iter();
+            steps.map(|step| format!("{}/{}", unit.name, step.name))
+        })
+    }
 }
 
 /// The scenario of a run.
@@ -159,15 +197,31 @@ impl fmt::Display for ProtocolInfo {
     }
 }
 
-/// One request of the scenario.
+/// One request of the scenario, or one flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestInfo {
+    /// Its name.
+    pub name: String,
+    /// Its method; of a flow none.
+    pub method: String,
+    /// Its path as written in the scenario; of a flow none.
+    pub path: String,
+    /// The steps of a flow; of a request none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepInfo>,
+}
+
+/// One step of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepInfo {
     /// Its name.
     pub name: String,
     /// Its method.
     pub method: String,
     /// Its path as written in the scenario.
     pub path: String,
+    /// Whether it is sent again and again until something has happened.
+    pub polls: bool,
 }
 
 /// One phase of the plan.

@@ -21,6 +21,7 @@ mod steps;
 mod streams;
 mod suite;
 mod tally;
+mod tries;
 
 pub use calibration::{
     CALIBRATION_SCHEMA, Calibration, CalibrationStep, Machine, NEAR_CEILING, Program,
@@ -31,7 +32,8 @@ pub use environment::{Environment, Gpu};
 pub use figures::{Baseline, Difference, PhaseFigures, RunFigures, differences};
 pub use instrument::{Instrument, generator_metric};
 pub use journal::{
-    Entry, Header, JOURNAL_VERSION, PhaseInfo, ProtocolInfo, RequestInfo, ScenarioInfo, TargetInfo,
+    Entry, Header, JOURNAL_VERSION, PartIndex, PhaseInfo, ProtocolInfo, RequestInfo, ScenarioInfo,
+    StepInfo, TargetInfo,
 };
 pub use latencies::{Above, Distribution, LONGEST_NS, Latencies};
 pub use load::{ArrivalInfo, LoadInfo};
@@ -48,3 +50,4 @@ pub use tally::{
     Connections, Counts, ErrorKey, ErrorTally, Errors, Failure, Interval, Population, RequestTally,
     Sample,
 };
+pub use tries::TryTally;

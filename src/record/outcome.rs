@@ -155,6 +155,12 @@ pub enum Cause {
     StreamCutOff,
     /// A stream told of an error.
     StreamError,
+    /// The answer lacks what the capture with this index takes from it.
+    NotCaptured(u16),
+    /// What a step waits for will not happen: its `fail` condition holds.
+    PollFailed,
+    /// What a step waits for had not happened within its limit.
+    NotYet,
     /// A streamed answer ended for a reason that the scenario does not expect.
     FinishReason,
     /// No answer in time.
@@ -207,6 +213,9 @@ impl fmt::Display for Cause {
             Self::BodyTooLarge => f.write_str("body too large to check"),
             Self::StreamCutOff => f.write_str("stream cut off"),
             Self::StreamError => f.write_str("error in the stream"),
+            Self::NotCaptured(index) => write!(f, "captured value {} missing", index + 1),
+            Self::PollFailed => f.write_str("what was waited for failed"),
+            Self::NotYet => f.write_str("not done within the limit"),
             Self::FinishReason => f.write_str("unexpected finish reason"),
             Self::NoAnswer => f.write_str("no answer in time"),
             Self::ConnectTimeout => f.write_str("no connection in time"),

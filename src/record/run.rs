@@ -6,14 +6,14 @@
 use super::doubt::{Doubt, LAG_LIMIT_NS, UNSENT_LIMIT};
 use super::figures::{Baseline, RunFigures, differences};
 use super::instrument::Instrument;
-use super::journal::{Entry, Header, JOURNAL_VERSION, PhaseInfo};
+use super::journal::{Entry, Header, JOURNAL_VERSION, PartIndex, PhaseInfo};
 use super::latencies::{Distribution, Latencies};
 use super::outcome::Cause;
 use super::packed::PackedLatencies;
 use super::series::{Series, Source, SourceState};
 use super::steadiness;
 use super::steps::Steps;
-use super::tally::{Connections, Counts, Errors, Interval, Population, RequestTally};
+use super::tally::{Connections, Counts, ErrorKey, Errors, Interval, Population, RequestTally};
 use crate::gate::LatencyKind;
 use crate::stats::{self, ALPHA, Budget, Envelope, Finding, Second};
 
@@ -51,8 +51,10 @@ pub struct PhaseRecord {
     pub ended_ns: Option<u64>,
     /// Requests of the warm-up, summed up.
     pub warmup: Population,
-    /// Requests of the measured window, summed up.
+    /// Requests and flows of the measured window, summed up.
     pub measured: Population,
+    /// Steps of the flows of the measured window, summed up.
+    pub flow_steps: Population,
     /// All of `measured` as one.
     pub total: RequestTally,
     /// Connections, summed up.
@@ -80,6 +82,8 @@ pub struct PhaseInterval {
     pub measured: RequestTally<PackedLatencies>,
     /// The measured requests by kind.
     pub by_request: Population<PackedLatencies>,
+    /// The steps of measured flows.
+    pub flow_steps: Population<PackedLatencies>,
     /// All requests of the warm-up as one.
     pub warmup: RequestTally<PackedLatencies>,
     /// What concerns both.
@@ -291,12 +295,13 @@ impl RunRecord {
             .any(|doubt| matches!(doubt, Doubt::Simulated { .. }))
     }
 
-    /// The position of a request, by its name.
-    pub fn request_named(&self, name: &str) -> Option<usize> {
-        self.header
-            .requests
-            .iter()
-            .position(|request| request.name == name)
+    /// The name of what an error befell: the request, or the step of the flow.
+    pub fn name_of(&self, error: &ErrorKey) -> Option<String> {
+        if let Some(step) = error.step {
+            return self.header.step_names().nth(step);
+        }
+        let unit = self.header.requests.get(error.request)?;
+        Some(unit.name.clone())
     }
 
     /// The series of a metric, one for each instance.
@@ -317,10 +322,11 @@ impl RunRecord {
 
 impl PhaseInterval {
     /// The measured requests of one kind, or all of them; `None` where that kind did not occur.
-    pub fn of(&self, request: Option<usize>) -> Option<&RequestTally<PackedLatencies>> {
-        match request {
+    pub fn of(&self, part: Option<PartIndex>) -> Option<&RequestTally<PackedLatencies>> {
+        match part {
             None => Some(&self.measured),
-            Some(request) => self.by_request.requests().get(request),
+            Some(PartIndex::Unit(unit)) => self.by_request.requests().get(unit),
+            Some(PartIndex::Step(step)) => self.flow_steps.requests().get(step),
         }
     }
 }
@@ -337,6 +343,7 @@ impl PhaseRecord {
             ended_ns: None,
             warmup: Population::default(),
             measured: Population::default(),
+            flow_steps: Population::default(),
             total: RequestTally::default(),
             connections: Connections::default(),
             errors: Errors::default(),
@@ -351,6 +358,7 @@ impl PhaseRecord {
     fn add(&mut self, second: Interval<PackedLatencies>) {
         self.warmup.merge(&second.warmup);
         self.measured.merge(&second.measured);
+        self.flow_steps.merge(&second.flow_steps);
         self.connections.merge(&second.counts.connections);
         self.errors.merge(second.counts.errors.clone());
         self.send_lag.merge(&second.counts.send_lag);
@@ -360,6 +368,7 @@ impl PhaseRecord {
         self.intervals.push(PhaseInterval {
             from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
             by_request: second.measured.clone(),
+            flow_steps: second.flow_steps,
             measured: second.measured.into_total(),
             warmup: second.warmup.into_total(),
             counts: second.counts,
@@ -487,10 +496,11 @@ impl PhaseRecord {
     }
 
     /// The measured requests of one kind, or all of them; `None` where that kind did not occur.
-    pub fn of(&self, request: Option<usize>) -> Option<&RequestTally> {
-        match request {
+    pub fn of(&self, part: Option<PartIndex>) -> Option<&RequestTally> {
+        match part {
             None => Some(&self.total),
-            Some(request) => self.measured.requests().get(request),
+            Some(PartIndex::Unit(unit)) => self.measured.requests().get(unit),
+            Some(PartIndex::Step(step)) => self.flow_steps.requests().get(step),
         }
     }
 
@@ -503,11 +513,13 @@ impl PhaseRecord {
         let mut doubts = Vec::new();
         let phase = self.index;
         let (planned, ended) = (self.total.planned, self.total.outcomes.total());
-        if self.ended_ns.is_some() && planned != ended {
+        let steps = self.flow_steps.total();
+        let (steps, steps_ended) = (steps.planned, steps.outcomes.total());
+        if self.ended_ns.is_some() && (planned, steps) != (ended, steps_ended) {
             doubts.push(Doubt::BooksOpen {
                 phase,
-                planned,
-                ended,
+                planned: planned + steps,
+                ended: ended + steps_ended,
             });
         }
         if let Some(lag_p99_ns) = self.own_lag_p99_ns()

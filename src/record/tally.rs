@@ -3,11 +3,13 @@
 //! Each type exists in two forms: over [`Latencies`] to be counted in, and over [`PackedLatencies`]
 //! at rest, in the journal and in the seconds of a record.
 
+use super::journal::PartIndex;
 use super::latencies::{Distribution, Latencies};
 use super::outcome::{Cause, Class, Outcome, Outcomes};
 use super::packed::PackedLatencies;
 use super::steps::Steps;
 use super::streams::{StreamTally, Streamed};
+use super::tries::TryTally;
 use crate::gate::Objective;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 /// One finished request, as the engine saw it. Times are nanoseconds since the start of the run.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Which request of the plan.
+    /// Which request or flow of the plan, or which step of all flows.
     pub request: usize,
     /// When the schedule wanted it to leave.
     pub intended_ns: u64,
@@ -77,6 +79,13 @@ pub struct RequestTally<H = Latencies> {
         bound(deserialize = "H: Default + Deserialize<'de>")
     )]
     pub streams: StreamTally<H>,
+    /// Answers that turned requests away, and further tries.
+    #[serde(
+        default,
+        skip_serializing_if = "TryTally::is_empty",
+        bound(deserialize = "H: Default + Deserialize<'de>")
+    )]
+    pub tries: TryTally<H>,
 }
 
 impl RequestTally<Latencies> {
@@ -117,6 +126,7 @@ impl RequestTally<Latencies> {
         self.censored.merge(&other.censored);
         self.good += other.good;
         self.streams.merge(&other.streams);
+        self.tries.merge(&other.tries);
     }
 
     /// Forgets everything, and keeps the memory.
@@ -126,6 +136,7 @@ impl RequestTally<Latencies> {
         self.outcomes = Outcomes::default();
         self.good = 0;
         self.streams.reset();
+        self.tries.reset();
         for latencies in [
             &mut self.response,
             &mut self.service,
@@ -150,6 +161,7 @@ impl RequestTally<Latencies> {
             censored: self.censored.pack(),
             good: self.good,
             streams: self.streams.pack(),
+            tries: self.tries.pack(),
         }
     }
 }
@@ -157,7 +169,7 @@ impl RequestTally<Latencies> {
 impl<H> RequestTally<H> {
     /// Whether nothing was planned and nothing ended.
     pub fn is_empty(&self) -> bool {
-        self.planned == 0 && self.outcomes.total() == 0
+        self.planned == 0 && self.outcomes.total() == 0 && self.tries.is_empty()
     }
 }
 
@@ -275,12 +287,25 @@ impl Connections<Latencies> {
 /// Which requests failed in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ErrorKey {
-    /// Which request of the plan.
+    /// Which request or flow of the plan.
     pub request: usize,
+    /// Which step, by its position among the steps of all flows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
     /// How it ended.
     pub outcome: Outcome,
     /// Why.
     pub cause: Cause,
+}
+
+impl ErrorKey {
+    /// Whether it befell this part of the load.
+    pub fn befell(&self, part: PartIndex) -> bool {
+        match part {
+            PartIndex::Unit(unit) => self.request == unit,
+            PartIndex::Step(step) => self.step == Some(step),
+        }
+    }
 }
 
 /// Requests that failed in the same way.
@@ -333,9 +358,16 @@ impl From<Errors> for Vec<ErrorTally> {
 
 impl Errors {
     /// Counts one failure; the first of its kind leaves its details.
-    pub fn add(&mut self, request: usize, outcome: Outcome, failure: Failure, at_ns: u64) {
+    pub fn add(
+        &mut self,
+        (request, step): (usize, Option<usize>),
+        outcome: Outcome,
+        failure: Failure,
+        at_ns: u64,
+    ) {
         let key = ErrorKey {
             request,
+            step,
             outcome,
             cause: failure.cause,
         };
@@ -403,6 +435,13 @@ pub struct Interval<H = Latencies> {
     /// Requests whose intended start lay in the measured window.
     #[serde(bound(deserialize = "H: Default + Deserialize<'de>"))]
     pub measured: Population<H>,
+    /// Steps of flows, by their position among the steps of all flows; those of the measured window.
+    #[serde(
+        default,
+        skip_serializing_if = "Population::is_empty",
+        bound(deserialize = "H: Default + Deserialize<'de>")
+    )]
+    pub flow_steps: Population<H>,
     /// What concerns both.
     pub counts: Counts<H>,
 }
@@ -453,6 +492,7 @@ impl Interval {
     pub fn merge(&mut self, other: &mut Self) {
         self.warmup.merge(&other.warmup);
         self.measured.merge(&other.measured);
+        self.flow_steps.merge(&other.flow_steps);
         let (counts, more) = (&mut self.counts, &mut other.counts);
         counts.in_flight += more.in_flight;
         counts.in_flight_ns += more.in_flight_ns;
@@ -476,6 +516,7 @@ impl Interval {
         self.index = index;
         self.warmup.reset();
         self.measured.reset();
+        self.flow_steps.reset();
         let counts = &mut self.counts;
         counts.in_flight = 0;
         counts.in_flight_ns = 0;
@@ -501,6 +542,7 @@ impl Interval {
             index: self.index,
             warmup: self.warmup.pack(),
             measured: self.measured.pack(),
+            flow_steps: self.flow_steps.pack(),
             counts: Counts {
                 in_flight: counts.in_flight,
                 in_flight_ns: counts.in_flight_ns,
@@ -568,11 +610,11 @@ mod tests {
             body: String::new(),
         };
         let mut late = Errors::default();
-        late.add(0, Outcome::BadStatus, failure("late"), 20);
-        late.add(0, Outcome::BadStatus, failure("later"), 30);
+        late.add((0, None), Outcome::BadStatus, failure("late"), 20);
+        late.add((0, None), Outcome::BadStatus, failure("later"), 30);
         let mut early = Errors::default();
-        early.add(0, Outcome::BadStatus, failure("early"), 10);
-        early.add(1, Outcome::BadStatus, failure("other request"), 11);
+        early.add((0, None), Outcome::BadStatus, failure("early"), 10);
+        early.add((1, None), Outcome::BadStatus, failure("other request"), 11);
         late.merge(early);
         let kinds = late.by_frequency();
         assert_eq!((kinds[0].count, kinds[0].detail.as_str()), (3, "early"));

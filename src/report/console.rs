@@ -4,6 +4,7 @@
 //! caller strips the styles where nobody would see them.
 
 use super::instrument::worst_line;
+use super::parts;
 use super::rows::{self, GateRow, LatencyRow, PhaseRow};
 use crate::record::{Distribution as _, RunRecord};
 use crate::verdict::{Judgement, Verdict};
@@ -16,6 +17,7 @@ pub fn console(record: &RunRecord, judgement: &Judgement, width: usize) -> Strin
     let width = width.max(40);
     let mut blocks = vec![header(record, width)];
     blocks.push(phases(record, width));
+    blocks.push(parts::console(record, width));
     blocks.push(streams(record, width));
     blocks.push(gates(judgement, width));
     blocks.push(reasons(judgement, width));
@@ -311,7 +313,7 @@ fn doubts(record: &RunRecord, width: usize) -> String {
 }
 
 /// Text in lines of at most `width` characters, those after the first indented.
-fn wrap(text: &str, width: usize, indent: &str) -> String {
+pub(super) fn wrap(text: &str, width: usize, indent: &str) -> String {
     let mut lines = Vec::new();
     let mut line = String::new();
     let text = rows::unbroken(text);

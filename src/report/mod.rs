@@ -19,6 +19,7 @@ mod json;
 mod junit;
 mod markdown;
 mod openmetrics;
+mod parts;
 mod png;
 mod rows;
 mod suite;

@@ -282,6 +282,19 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// The same table under another title.
+    pub(super) fn titled(self, title: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            ..self
+        }
+    }
+
+    /// How the table is called in messages.
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
     /// The value of a key, if it is there.
     pub(super) fn get(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.known.push(key);

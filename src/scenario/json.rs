@@ -13,7 +13,8 @@ pub enum JsonTemplate {
     Bool(bool),
     /// A number.
     Number(serde_json::Number),
-    /// A string. A string that is one `{{data.FIELD}}` alone takes over the type of the field.
+    /// A string. A string that is one `{{data.FIELD}}` or `{{capture.NAME}}` alone takes over the type
+    /// of the field or of what was captured.
     Text(Template),
     /// An array.
     Array(Vec<Self>),

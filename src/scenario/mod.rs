@@ -6,6 +6,7 @@
 mod connection;
 mod decode;
 mod expand;
+mod flow;
 mod history;
 mod json;
 mod load;
@@ -13,6 +14,7 @@ mod parse;
 mod phase;
 mod reference;
 mod request;
+mod retry;
 mod stream;
 mod target;
 mod telemetry;
@@ -21,6 +23,7 @@ mod template;
 pub use connection::{Connecting, Protocol, Tls};
 pub use decode::Located;
 pub use expand::{Lookup, Text};
+pub use flow::{Capture, CaptureSource, Condition, Flow, Poll, Step};
 pub use json::JsonTemplate;
 pub use load::{PhaseLoad, Sending};
 pub use parse::parse;
@@ -33,6 +36,7 @@ pub use template::{Part, Template};
 
 use crate::diag::SourceText;
 use crate::gate::{Gate, Objective};
+use crate::schedule::Retry;
 use crate::stream::StreamForm;
 use std::ops::Range;
 use std::time::Duration;
@@ -53,8 +57,12 @@ pub struct Scenario {
     pub target: Target,
     /// The requests in the order of the file.
     pub requests: Vec<Request>,
-    /// The names of all requests, also of those that could not be read.
-    pub request_names: Vec<String>,
+    /// The flows in the order of the file.
+    pub flows: Vec<Flow>,
+    /// The names of all requests and then of all flows, also of those that could not be read.
+    pub unit_names: Vec<String>,
+    /// How many of the names are those of requests.
+    pub request_count: usize,
     /// The phases in the order of the file.
     pub phases: Vec<Phase>,
     /// Gates on the whole run.
@@ -65,6 +73,35 @@ pub struct Scenario {
     pub telemetry: Telemetry,
     /// The URL of the database that gets its runs. It may hold a password.
     pub database: Option<Text>,
+}
+
+/// What the load consists of.
+#[derive(Clone, Copy, Debug)]
+pub enum Unit<'a> {
+    /// A request of its own.
+    Request(&'a Request),
+    /// Several, one after the other.
+    Flow(&'a Flow),
+}
+
+impl Scenario {
+    /// The request or flow with this position in [`Scenario::unit_names`], if it could be read.
+    pub fn unit(&self, position: usize) -> Option<Unit<'_>> {
+        let name = self.unit_names.get(position)?;
+        if position < self.request_count {
+            let mut requests = self.requests.iter();
+            let request = requests.find(|known| known.name.value == *name);
+            return request.map(Unit::Request);
+        }
+        let flow = self.flows.iter().find(|known| known.name.value == *name);
+        flow.map(Unit::Flow)
+    }
+
+    /// Every request that can be sent: those of their own and the steps of flows.
+    pub fn all_requests(&self) -> impl Iterator<Item = &Request> {
+        let steps = self.flows.iter().flat_map(|flow| &flow.steps);
+        self.requests.iter().chain(steps.map(|step| &step.request))
+    }
 }
 
 /// The service under test.
@@ -114,6 +151,8 @@ pub struct Request {
     pub expect: Expect,
     /// How the answer is streamed, if it is.
     pub stream: Option<StreamForm>,
+    /// Whether and how it is tried again; `None` for not.
+    pub retry: Option<Retry>,
     /// Parts of path and body that must never be shown.
     pub secrets: Vec<String>,
 }
@@ -184,8 +223,8 @@ pub struct Phase {
     pub length: Located<Length>,
     /// How long requests in flight at the end may still take; `None` for the target's timeout.
     pub drain: Option<Duration>,
-    /// The requests it runs, as indexes into [`Scenario::request_names`]; `None` for all.
-    pub requests: Option<Vec<usize>>,
+    /// The requests and flows it runs, as indexes into [`Scenario::unit_names`]; `None` for all.
+    pub units: Option<Vec<usize>>,
     /// Its gates.
     pub gates: Vec<ScenarioGate>,
     /// What a request must do to count as good; `None` for what the scenario says.

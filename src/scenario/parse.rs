@@ -2,6 +2,7 @@
 
 use super::decode::{Context, Table};
 use super::expand::Lookup;
+use super::flow::read_flows;
 use super::history::read_history;
 use super::phase::{read_gates, read_objectives, read_phases};
 use super::request::read_request;
@@ -65,19 +66,21 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
         Some(table) => read_target(cx, table, &mut literal_secrets),
         None => missing_target(),
     };
-    root.require(
-        cx,
-        "request",
-        "add at least one request: [request.infer] with method and path",
-    );
+    if !root.has("flow") {
+        root.require(
+            cx,
+            "request",
+            "add at least one request: [request.infer] with method and path",
+        );
+    }
     let mut requests = Vec::new();
-    let mut request_names = Vec::new();
+    let mut unit_names = Vec::new();
     if let Some(table) = root.table(cx, "request", "[request]") {
         for (name, value) in table.named_entries() {
             if !is_name(&name.value) {
                 name_error(cx, name.span.clone(), "a request's name");
             }
-            request_names.push(name.value.clone());
+            unit_names.push(name.value.clone());
             let DeValue::Table(entries) = value.get_ref() else {
                 cx.error(
                     Code::WrongType,
@@ -95,6 +98,8 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
             requests.push(read_request(cx, name, table, &mut literal_secrets));
         }
     }
+    let request_count = unit_names.len();
+    let flows = read_flows(cx, root, &mut unit_names, &mut literal_secrets);
     // Before the gates, which may name its metrics.
     let telemetry = match root.table(cx, "telemetry", "[telemetry]") {
         Some(table) => read_telemetry(cx, table, &mut literal_secrets),
@@ -105,7 +110,7 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
         "phase",
         "add at least one phase: [[phase]] with concurrency or rate, and duration",
     );
-    let phases = read_phases(cx, root, &request_names);
+    let phases = read_phases(cx, root, &unit_names, request_count);
     let gates = read_gates(cx, root);
     let database = root
         .table(cx, "history", "[history]")
@@ -118,7 +123,9 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
         name,
         target,
         requests,
-        request_names,
+        flows,
+        unit_names,
+        request_count,
         phases,
         gates,
         slo,

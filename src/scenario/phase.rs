@@ -13,14 +13,15 @@ use std::time::Duration;
 pub(super) fn read_phases(
     cx: &mut Context<'_>,
     root: &mut Table<'_>,
-    request_names: &[String],
+    unit_names: &[String],
+    request_count: usize,
 ) -> Vec<Phase> {
     let tables = root.array_of_tables(cx, "phase");
     let mut phases: Vec<Phase> = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for mut table in tables {
         let name = read_name(cx, &mut table, &mut names);
-        phases.extend(read_phase(cx, table, name, request_names));
+        phases.extend(read_phase(cx, table, name, unit_names, request_count));
     }
     check_groups(cx, &phases);
     if phases.is_empty() && root.has("phase") && !cx.diagnostics.has_errors() {
@@ -60,26 +61,20 @@ fn read_phase(
     cx: &mut Context<'_>,
     mut table: Table<'_>,
     name: Option<Located<String>>,
-    request_names: &[String],
+    unit_names: &[String],
+    request_count: usize,
 ) -> Option<Phase> {
     let load = read_load(cx, &mut table);
     let warmup = table.duration(cx, "warmup");
     let length = read_length(cx, &mut table, load.as_ref());
     let drain = table.duration(cx, "drain").map(|drain| drain.value);
-    let requests = table.texts(cx, "requests").map(|names| {
-        if names.is_empty() {
-            let span = table.key_span("requests");
-            cx.error(
-                Code::InvalidValue,
-                span,
-                "`requests` is empty",
-                "leave it out to run all requests of the scenario",
-            );
-        }
-        names
-            .into_iter()
-            .filter_map(|name| find_request(cx, &name, request_names))
-            .collect()
+    let (of_requests, of_flows) = unit_names.split_at(request_count);
+    let requests = read_choice(cx, &mut table, "requests", of_requests);
+    let flows = read_choice(cx, &mut table, "flows", of_flows);
+    // Whoever names some of one kind wants none of the other that is not named.
+    let units = (requests.is_some() || flows.is_some()).then(|| {
+        let flows = flows.into_iter().flatten().map(|flow| request_count + flow);
+        requests.into_iter().flatten().chain(flows).collect()
     });
     let group = table.text(cx, "group").map(|text| Located {
         value: text.value,
@@ -95,7 +90,7 @@ fn read_phase(
         warmup: warmup.map_or(Duration::ZERO, |warmup| warmup.value),
         length: length?,
         drain,
-        requests,
+        units,
         gates,
         slo,
     })
@@ -170,17 +165,45 @@ fn check_groups(cx: &mut Context<'_>, phases: &[Phase]) {
     }
 }
 
-fn find_request(cx: &mut Context<'_>, name: &Text, request_names: &[String]) -> Option<usize> {
-    let found = request_names.iter().position(|known| *known == name.value);
-    if found.is_none() {
-        let hint = nearest(&name.value, request_names.iter().map(String::as_str)).map_or_else(
-            || format!("known requests: {}", request_names.join(", ")),
-            |near| format!("did you mean \"{near}\"?"),
+/// `requests` or `flows` of a phase, as positions among the known names.
+fn read_choice(
+    cx: &mut Context<'_>,
+    table: &mut Table<'_>,
+    key: &'static str,
+    known: &[String],
+) -> Option<Vec<usize>> {
+    let names = table.texts(cx, key)?;
+    if names.is_empty() {
+        let span = table.key_span(key);
+        cx.error(
+            Code::InvalidValue,
+            span,
+            format!("`{key}` is empty"),
+            "leave it out to run all requests and flows of the scenario",
         );
+    }
+    let chosen = names
+        .into_iter()
+        .filter_map(|name| find_unit(cx, &name, key, known));
+    Some(chosen.collect())
+}
+
+fn find_unit(cx: &mut Context<'_>, name: &Text, kind: &str, known: &[String]) -> Option<usize> {
+    let found = known.iter().position(|known| *known == name.value);
+    if found.is_none() {
+        let hint = match nearest(&name.value, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if known.is_empty() => format!("the scenario has no {kind}"),
+            None => format!("known {kind}: {}", known.join(", ")),
+        };
         cx.error(
             Code::UnknownName,
             name.span.clone(),
-            format!("there is no request named `{}`", name.value),
+            format!(
+                "there is no {} named `{}`",
+                kind.trim_end_matches('s'),
+                name.value
+            ),
             hint,
         );
     }

@@ -1,8 +1,9 @@
-//! Reads `[request.NAME]`.
+//! Reads `[request.NAME]`, and what a step of a flow has in common with it.
 
 use super::decode::{Context, Located, Table};
 use super::expand::Text;
 use super::json;
+use super::retry::read_retry;
 use super::stream::{EndingKeys, read_stream};
 use super::target::read_headers;
 use super::template::{Part, Template};
@@ -12,19 +13,51 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
+/// One request of its own.
 pub(super) fn read_request(
     cx: &mut Context<'_>,
     name: Located<String>,
     mut table: Table<'_>,
     literal_secrets: &mut Vec<Range<usize>>,
 ) -> Request {
+    let request = Request {
+        weight: read_weight(cx, &mut table),
+        ..read_exchange(cx, name, &mut table, literal_secrets)
+    };
+    for (name, span) in request.sent_captures() {
+        cx.error(
+            Code::UnknownName,
+            span,
+            format!("`{{{{capture.{name}}}}}` has no value here: only steps of a flow capture any"),
+            "put both requests into one [[flow]], as its steps",
+        );
+    }
+    table.finish(cx);
+    request
+}
+
+/// How often it is chosen, relative to the others of its phase.
+pub(super) fn read_weight(cx: &mut Context<'_>, table: &mut Table<'_>) -> u32 {
+    table
+        .integer(cx, "weight", 1..=1_000_000)
+        .map_or(1, |weight| u32::try_from(weight.value).unwrap_or(u32::MAX))
+}
+
+/// What is sent and what is expected: everything but the keys of the table that holds it.
+pub(super) fn read_exchange(
+    cx: &mut Context<'_>,
+    name: Located<String>,
+    table: &mut Table<'_>,
+    literal_secrets: &mut Vec<Range<usize>>,
+) -> Request {
     let mut secrets = Vec::new();
-    let body = read_body(cx, &mut table, &mut secrets);
-    let method = read_method(cx, &mut table, &body);
+    let body = read_body(cx, table, &mut secrets);
+    let method = read_method(cx, table, &body);
     table.require(cx, "path", "for example path = \"/v1/inference\"");
     let path = table.text(cx, "path").and_then(|text| {
         secrets.extend(text.secrets.iter().cloned());
-        if !text.value.starts_with('/') {
+        // What a step captured may be a whole path, as `Location` gives it.
+        if !text.value.starts_with('/') && !text.value.starts_with("{{capture.") {
             cx.error(
                 Code::InvalidValue,
                 text.span.clone(),
@@ -34,19 +67,16 @@ pub(super) fn read_request(
         }
         cx.template(&text)
     });
-    let headers = read_headers(cx, &mut table, literal_secrets);
-    let data = read_data(cx, &mut table);
-    let weight = table
-        .integer(cx, "weight", 1..=1_000_000)
-        .map_or(1, |weight| u32::try_from(weight.value).unwrap_or(u32::MAX));
+    let headers = read_headers(cx, table, literal_secrets);
+    let data = read_data(cx, table);
     let mut expect = Expect::default();
     let mut ending = EndingKeys::default();
     if let Some(mut table) = table.table(cx, "expect", "expect") {
         ending = EndingKeys::read(cx, &mut table);
         expect = read_expect(cx, table, &mut secrets);
     }
-    let stream = read_stream(cx, &mut table, ending);
-    table.finish(cx);
+    let stream = read_stream(cx, table, ending);
+    let retry = read_retry(cx, table);
     let request = Request {
         name,
         method,
@@ -54,12 +84,13 @@ pub(super) fn read_request(
         headers,
         body,
         data,
-        weight,
+        weight: 1,
         expect,
         stream,
+        retry,
         secrets,
     };
-    require_data_file(cx, &request);
+    require_data_file(cx, &request, table.title());
     request
 }
 
@@ -157,48 +188,12 @@ fn read_data(cx: &mut Context<'_>, table: &mut Table<'_>) -> Option<Data> {
 }
 
 fn read_expect(cx: &mut Context<'_>, mut table: Table<'_>, secrets: &mut Vec<String>) -> Expect {
-    let mut expect = Expect::default();
-    if let Some(value) = table.get("status") {
-        let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
-            DeValue::Array(items) => items.iter().collect(),
-            _ => vec![value],
-        };
-        for item in items {
-            let status = item
-                .get_ref()
-                .as_integer()
-                .and_then(|integer| integer.as_str().parse().ok())
-                .filter(|status| (100..=599).contains(status));
-            match status {
-                Some(status) => expect.status.push(status),
-                None => cx.error(
-                    Code::InvalidValue,
-                    item.span(),
-                    "`status` is an HTTP status, or an array of them",
-                    "for example status = 200 or status = [200, 202]; without it, any 2xx is right",
-                ),
-            }
-        }
-    }
+    let mut expect = Expect {
+        status: read_statuses(cx, &mut table, "without it, any 2xx is right"),
+        ..Expect::default()
+    };
     if let Some(json) = table.table(cx, "json", "expect.json") {
-        for (pointer, value) in json.named_entries() {
-            if !pointer.value.is_empty() && !pointer.value.starts_with('/') {
-                cx.error(
-                    Code::InvalidValue,
-                    pointer.span.clone(),
-                    format!("`{}` is not a JSON pointer", pointer.value),
-                    format!(
-                        "a pointer begins with `/`: \"/{}\"",
-                        pointer.value.replace('.', "/")
-                    ),
-                );
-            }
-            expect.json.push(JsonExpectation {
-                pointer: pointer.value,
-                value: json::read(cx, value, secrets),
-                span: pointer.span,
-            });
-        }
+        expect.json = read_json_expectations(cx, &json, secrets);
     }
     if let Some(value) = table.get("body") {
         let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
@@ -216,8 +211,70 @@ fn read_expect(cx: &mut Context<'_>, mut table: Table<'_>, secrets: &mut Vec<Str
     expect
 }
 
+/// One HTTP status or several.
+pub(super) fn read_statuses(cx: &mut Context<'_>, table: &mut Table<'_>, more: &str) -> Vec<u16> {
+    let Some(value) = table.get("status") else {
+        return Vec::new();
+    };
+    let items: Vec<&Spanned<DeValue<'_>>> = match value.get_ref() {
+        DeValue::Array(items) => items.iter().collect(),
+        _ => vec![value],
+    };
+    let mut statuses = Vec::new();
+    for item in items {
+        let status = item
+            .get_ref()
+            .as_integer()
+            .and_then(|integer| integer.as_str().parse().ok())
+            .filter(|status| (100..=599).contains(status));
+        match status {
+            Some(status) => statuses.push(status),
+            None => cx.error(
+                Code::InvalidValue,
+                item.span(),
+                "`status` is an HTTP status, or an array of them",
+                format!("for example status = 200 or status = [200, 202]; {more}"),
+            ),
+        }
+    }
+    statuses
+}
+
+/// JSON pointers and what must stand there.
+pub(super) fn read_json_expectations(
+    cx: &mut Context<'_>,
+    json: &Table<'_>,
+    secrets: &mut Vec<String>,
+) -> Vec<JsonExpectation> {
+    let mut expectations = Vec::new();
+    for (pointer, value) in json.named_entries() {
+        check_pointer(cx, &pointer);
+        expectations.push(JsonExpectation {
+            pointer: pointer.value,
+            value: json::read(cx, value, secrets),
+            span: pointer.span,
+        });
+    }
+    expectations
+}
+
+/// Reports what is not a JSON pointer (RFC 6901).
+pub(super) fn check_pointer(cx: &mut Context<'_>, pointer: &Located<String>) {
+    if !pointer.value.is_empty() && !pointer.value.starts_with('/') {
+        cx.error(
+            Code::InvalidValue,
+            pointer.span.clone(),
+            format!("`{}` is not a JSON pointer", pointer.value),
+            format!(
+                "a pointer begins with `/`: \"/{}\"",
+                pointer.value.replace('.', "/")
+            ),
+        );
+    }
+}
+
 /// `{{data.…}}` without a data file would never have a value.
-fn require_data_file(cx: &mut Context<'_>, request: &Request) {
+fn require_data_file(cx: &mut Context<'_>, request: &Request, title: &str) {
     if request.data.is_some() {
         return;
     }
@@ -234,10 +291,7 @@ fn require_data_file(cx: &mut Context<'_>, request: &Request) {
             Code::MissingKey,
             span,
             format!("`{{{{data.{field}}}}}` needs a data file"),
-            format!(
-                "add data = \"file.jsonl\" (or .csv) to [request.{}]",
-                request.name.value
-            ),
+            format!("add data = \"file.jsonl\" (or .csv) to {title}"),
         );
     }
 }
@@ -245,6 +299,15 @@ fn require_data_file(cx: &mut Context<'_>, request: &Request) {
 impl Request {
     /// Visits every template of the request.
     pub fn templates(&self, visit: &mut dyn FnMut(&Template)) {
+        self.sent_templates(visit);
+        for expectation in &self.expect.json {
+            expectation.value.templates(visit);
+        }
+        self.expect.body.iter().for_each(visit);
+    }
+
+    /// Visits every template of what is sent.
+    fn sent_templates(&self, visit: &mut dyn FnMut(&Template)) {
         visit(&self.path);
         for header in &self.headers {
             visit(&header.value);
@@ -254,9 +317,15 @@ impl Request {
             Body::Json(json) => json.templates(visit),
             Body::Text(template) => visit(template),
         }
-        for expectation in &self.expect.json {
-            expectation.value.templates(visit);
-        }
-        self.expect.body.iter().for_each(visit);
+    }
+
+    /// Every use of what a step captured in what is sent, with its place.
+    pub(super) fn sent_captures(&self) -> Vec<(String, Range<usize>)> {
+        let mut uses = Vec::new();
+        self.sent_templates(&mut |template| {
+            let captures = template.captures();
+            uses.extend(captures.map(|(name, span)| (name.to_owned(), span.clone())));
+        });
+        uses
     }
 }

@@ -8,6 +8,7 @@
 //! | `{{int:1,100}}` | a whole number in this range, both ends included |
 //! | `{{number}}` | the number of the request within the run, from 0 |
 //! | `{{uuid}}` | a random UUID, from the run's seed |
+//! | `{{capture.NAME}}` | in a flow: what an earlier step captured under this name |
 
 use std::ops::Range;
 
@@ -47,6 +48,13 @@ pub enum Part {
     Number,
     /// A random UUID.
     Uuid,
+    /// What an earlier step of the flow captured.
+    Capture {
+        /// The name under which it was captured.
+        name: String,
+        /// Where it stands in the scenario.
+        span: Range<usize>,
+    },
 }
 
 impl Template {
@@ -72,6 +80,14 @@ impl Template {
     pub fn data_fields(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
         self.parts.iter().filter_map(|part| match part {
             Part::Data { field, span, .. } => Some((field.as_str(), span)),
+            _ => None,
+        })
+    }
+
+    /// The placeholders that need an earlier step of a flow.
+    pub fn captures(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Capture { name, span } => Some((name.as_str(), span)),
             _ => None,
         })
     }
@@ -123,8 +139,7 @@ pub(super) fn parse(text: &str, shown: &str, offset: usize) -> Result<Template, 
     })
 }
 
-const KNOWN: &str =
-    "known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`";
+const KNOWN: &str = "known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`, `capture.NAME`";
 
 fn parse_placeholder(inner: &str, span: Range<usize>) -> Result<Part, (String, String)> {
     let (head, filter) = inner
@@ -157,6 +172,15 @@ fn parse_placeholder(inner: &str, span: Range<usize>) -> Result<Part, (String, S
             "only `data.FIELD` takes a filter".to_owned(),
             KNOWN.to_owned(),
         ));
+    }
+    if let Some(name) = head.strip_prefix("capture.") {
+        if name.is_empty() {
+            return Err(("the name is missing".to_owned(), KNOWN.to_owned()));
+        }
+        return Ok(Part::Capture {
+            name: name.to_owned(),
+            span,
+        });
     }
     match head.split_once(':') {
         Some(("pick", list)) => Ok(Part::Pick(
@@ -220,6 +244,16 @@ mod tests {
         );
         assert_eq!(read("{{int:-1,3}}"), [Part::Integer { low: -1, high: 3 }]);
         assert_eq!(read("{{number}}{{uuid}}"), [Part::Number, Part::Uuid]);
+        assert_eq!(
+            read("/{{capture.id}}"),
+            [
+                literal("/"),
+                Part::Capture {
+                    name: "id".to_owned(),
+                    span: 101..115
+                }
+            ]
+        );
     }
 
     #[test]
@@ -228,6 +262,7 @@ mod tests {
             ("{{data.x", "not closed"),
             ("{{colour}}", "unknown placeholder"),
             ("{{data.}}", "field is missing"),
+            ("{{capture.}}", "name is missing"),
             ("{{data.x | upper}}", "unknown filter"),
             ("{{uuid | json}}", "takes a filter"),
             ("{{int:5,1}}", "not a range"),

@@ -5,11 +5,13 @@
 mod arrivals;
 mod mix;
 mod profile;
+mod retry;
 mod trace;
 
 pub use arrivals::{Arrival, ArrivalProcess, Arrivals, Share};
 pub use mix::Mix;
 pub use profile::{Profile, Stage};
+pub use retry::{GivenUp, Retry};
 pub use trace::{Trace, TraceError};
 
 use std::time::Duration;

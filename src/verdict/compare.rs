@@ -146,7 +146,7 @@ pub(super) fn gates(record: &RunRecord, scope: &Scope) -> Vec<ScopedGate> {
                     value: worst_allowed(metric, old, baseline.margin),
                     dimension: metric.metric.dimension(),
                 },
-                request: None,
+                part: None,
                 worst: None,
                 baseline: Some(baseline.margin),
             };

@@ -204,11 +204,7 @@ impl Look<'_> {
         let all: u64 = kinds.iter().map(|kind| kind.count).sum();
         let mut named: Vec<String> = kinds
             .iter()
-            .filter(|kind| {
-                self.subject
-                    .request
-                    .is_none_or(|own| own == kind.key.request)
-            })
+            .filter(|kind| self.subject.part.is_none_or(|part| kind.key.befell(part)))
             .take(KINDS)
             .map(|kind| {
                 let share = units::percent(kind.count as f64 / all as f64);
@@ -301,7 +297,7 @@ impl Look<'_> {
             return None;
         }
         let phase = self.subject.phases.iter().find(open)?;
-        let total = phase.of(self.subject.request)?;
+        let total = phase.of(self.subject.part)?;
         let response = total.response.quantile_ns(0.99)?;
         let service = total.service.quantile_ns(0.99)?;
         let waited = response.saturating_sub(service);

@@ -19,7 +19,9 @@ pub use growth::GrowthEvidence;
 pub use suite::{Finding, SuiteJudgement, judge_suite};
 
 use crate::gate::{self, Gate, Metric, Op};
-use crate::record::{Doubt, Header, PackedLatencies, PhaseRecord, RequestTally, RunRecord};
+use crate::record::{
+    Doubt, Header, PackedLatencies, PartIndex, PhaseRecord, RequestTally, RunRecord,
+};
 use crate::units::Quantity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -292,8 +294,8 @@ pub fn judge(record: &RunRecord, gates: &[ScopedGate]) -> Judgement {
 /// The requests that a gate is about.
 struct Subject<'a> {
     phases: &'a [&'a PhaseRecord],
-    /// The only kind that counts; `None` for all of them.
-    request: Option<usize>,
+    /// The only ones that count; `None` for all of them.
+    part: Option<PartIndex>,
 }
 
 impl Subject<'_> {
@@ -301,7 +303,7 @@ impl Subject<'_> {
     fn total(&self) -> RequestTally {
         let mut total = RequestTally::default();
         for phase in self.phases {
-            if let Some(tally) = phase.of(self.request) {
+            if let Some(tally) = phase.of(self.part) {
                 total.merge(tally);
             }
         }
@@ -313,11 +315,11 @@ impl Subject<'_> {
         &self,
         phase: &'p PhaseRecord,
     ) -> impl Iterator<Item = (u64, &'p RequestTally<PackedLatencies>)> {
-        let request = self.request;
+        let part = self.part;
         phase
             .intervals
             .iter()
-            .filter_map(move |interval| Some((interval.from_ns, interval.of(request)?)))
+            .filter_map(move |interval| Some((interval.from_ns, interval.of(part)?)))
             .filter(|(_, tally)| tally.outcomes.total() > 0)
     }
 }
@@ -344,21 +346,21 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
             .map_or_else(|| "nothing was measured".to_owned(), ToString::to_string);
         return GateResult::undecided(gate, why);
     }
-    let request = match &gate.gate.request {
+    let part = match &gate.gate.part {
         None => None,
-        Some(name) => match record.request_named(name) {
-            Some(request) => Some(request),
-            None => {
-                return GateResult::undecided(
-                    gate,
-                    format!("the run has no request named `{name}`"),
-                );
+        Some(part) => {
+            let found = record.header.find_part(part);
+            if found.is_none() {
+                let kind = part.kind.as_str();
+                let why = format!("the run has no {kind} named `{}`", part.name);
+                return GateResult::undecided(gate, why);
             }
-        },
+            found
+        }
     };
     let subject = Subject {
         phases: &phases,
-        request,
+        part,
     };
     let mut result = match gate.gate.metric {
         Metric::Latency { kind, percentile } => requests::latency(gate, &subject, kind, percentile),

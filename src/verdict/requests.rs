@@ -104,7 +104,7 @@ pub(super) fn error_rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult
 /// window.
 pub(super) fn rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult {
     let is_of_tokens = gate.gate.metric == Metric::TokensPerSecond;
-    if is_of_tokens && (gate.gate.worst.is_some() || subject.request.is_some()) {
+    if is_of_tokens && (gate.gate.worst.is_some() || subject.part.is_some()) {
         // They are counted as they come, and not by the request that they belong to.
         let why = "tokens per second are judged over a phase and all its requests";
         return GateResult::undecided(gate, why.to_owned());
@@ -177,7 +177,7 @@ fn rate_of(
     total: &RequestTally,
     second: &PhaseInterval,
 ) -> f64 {
-    let of_requests = second.of(subject.request);
+    let of_requests = second.of(subject.part);
     match metric {
         Metric::Goodput => of_requests.map_or(0.0, |tally| tally.good as f64),
         // Tokens come in events, which are counted as they come; how many an event carries is known

@@ -4,7 +4,7 @@ use crate::support::plan_with;
 use crate::support::tcp::{Manner, Tcp};
 use bench::engine::ports::{Call, Client, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
-use bench::plan::TargetAddress;
+use bench::plan::{Captured, TargetAddress};
 use bench::record::Outcome;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -88,6 +88,7 @@ duration = "2s"
             }
             let exchange = slot
                 .exchange(Call {
+                    captured: &mut Captured::nothing(),
                     token_events: &Cell::new(0),
                     request: 0,
                     // As many digits for each of them.

@@ -7,7 +7,7 @@ use crate::support::plan_with;
 use crate::support::tcp::{Manner, Tcp, nobody};
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpClient, HttpTarget, TcpConnect};
-use bench::plan::{Plan, TargetAddress};
+use bench::plan::{Captured, Plan, TargetAddress};
 use bench::record::{Cause, Outcome};
 use futures_util::future::join_all;
 use rand::SeedableRng;
@@ -59,6 +59,7 @@ async fn client_of(plan: &Plan) -> HttpClient<TcpConnect> {
 async fn ask<S: Slot>(slot: &mut S, timeout: Option<Duration>) -> Exchange {
     let mut random = Pcg64Mcg::seed_from_u64(1);
     slot.exchange(Call {
+        captured: &mut Captured::nothing(),
         request: 0,
         number: 0,
         random: &mut random,

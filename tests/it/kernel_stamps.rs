@@ -3,7 +3,7 @@
 use crate::support::plan_with;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
-use bench::plan::TargetAddress;
+use bench::plan::{Captured, TargetAddress};
 use bench::record::{Outcome, ReceiveStamps, RequestTally, Sample, Steps};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
@@ -57,6 +57,7 @@ duration = "2s"
         let mut slot = target.client().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         let call = Call {
+            captured: &mut Captured::nothing(),
             token_events: &std::cell::Cell::new(0),
             request: 0,
             number: 0,

@@ -21,6 +21,7 @@ mod fake_cuda;
 #[cfg(target_os = "linux")]
 mod fake_nvml;
 mod first_steps;
+mod flows;
 mod freeze;
 #[cfg(target_os = "linux")]
 mod full_screen;

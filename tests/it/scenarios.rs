@@ -28,8 +28,7 @@ fn compile_text(
     let source = SourceText::new(name, text);
     let (scenario, mut found) = scenario::parse(&source, outside);
     let data_files: BTreeMap<_, _> = scenario
-        .requests
-        .iter()
+        .all_requests()
         .filter_map(|request| request.data.as_ref())
         .map(|data| {
             let file = data.file.value.clone();
@@ -89,6 +88,7 @@ fn every_shipped_scenario_compiles_as_it_is() {
         [
             "autoscale.toml",
             "chat.toml",
+            "jobs.toml",
             "prod.toml",
             "quickstart.toml",
             "soak-short.toml",
@@ -143,7 +143,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     2 | colour = "red"
       | ^^^^^^
       |
-      = help: known keys: gates, history, name, phase, request, slo, target, telemetry
+      = help: known keys: flow, gates, history, name, phase, request, slo, target, telemetry
 
     error[invalid-value]: a URL begins with `http://` or `https://`
      --> many-faults.toml:5:7
@@ -211,7 +211,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     12 | json = { model = "m", inputs = "{{data.inputs}}", when = 2026-11-23, pick = "{{pik:a,b}}" }
        |                                                                              ^^^^^^^^^^^
        |
-       = help: known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`
+       = help: known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`, `capture.NAME`
 
     error[unknown-key]: unknown key `expects` in [request.infer]
       --> many-faults.toml:13:1
@@ -350,6 +350,294 @@ fn every_fault_is_shown_at_once_where_it_stands() {
 }
 
 #[test]
+fn faults_of_flows_are_shown_where_they_stand() {
+    insta::assert_snapshot!(faults_of("flows.toml"), @r#"
+    error[unknown-name]: `{{capture.id}}` has no value here: only steps of a flow capture any
+     --> flows.toml:7:10
+      |
+    7 | path = "/{{capture.id}}"
+      |          ^^^^^^^^^^^^^^
+      |
+      = help: put both requests into one [[flow]], as its steps
+
+    error[invalid-value]: `status` is an HTTP status, or an array of them
+     --> flows.toml:8:20
+      |
+    8 | retry = { status = "429", times = 0, pause = "1m" }
+      |                    ^^^^^
+      |
+      = help: for example status = 200 or status = [200, 202]; without it, 429 and 503 are tried again
+
+    error[invalid-value]: `times` is a whole number from 1 to 100
+     --> flows.toml:8:35
+      |
+    8 | retry = { status = "429", times = 0, pause = "1m" }
+      |                                   ^
+
+    error[conflict]: the longest wait is shorter than the first one
+     --> flows.toml:8:38
+      |
+    8 | retry = { status = "429", times = 0, pause = "1m" }
+      |                                      ^^^^^
+      |
+      = help: `pause` is the wait where the server does not say, `longest` the limit of any wait
+
+    error[conflict]: there is already a request or a flow named `alone`
+      --> flows.toml:11:8
+       |
+    11 | name = "alone"
+       |        ^^^^^^^
+       |
+       = help: gates and reports refer to both by name
+
+    error[unknown-name]: no earlier step of the flow captures `id`
+      --> flows.toml:15:12
+       |
+    15 | path = "/a/{{capture.id}}"
+       |            ^^^^^^^^^^^^^^
+       |
+       = help: capture it in an earlier step of the flow: capture = { id = "/id" }
+
+    error[unknown-key]: unknown key `weight` in [[flow.step]]
+      --> flows.toml:16:1
+       |
+    16 | weight = 2
+       | ^^^^^^
+       |
+       = help: known keys: body, capture, data, expect, headers, json, method, name, path, poll, retry, shape, stream
+
+    error[invalid-value]: `id` is not a JSON pointer
+      --> flows.toml:17:18
+       |
+    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+       |                  ^^^^
+       |
+       = help: a pointer begins with `/`: "/id"
+
+    error[conflict]: `both` is captured from `json` or from `header`
+      --> flows.toml:17:31
+       |
+    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+       |                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: write { json = "/pointer" } or { header = "name" }
+
+    error[conflict]: `none` is captured from `json` or from `header`
+      --> flows.toml:17:69
+       |
+    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+       |                                                                     ^^^^^^^^^^^^^^^^^
+       |
+       = help: write { json = "/pointer" } or { header = "name" }
+
+    error[invalid-value]: `a b` is not a header name
+      --> flows.toml:17:106
+       |
+    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+       |                                                                                                          ^^^^^
+
+    error[conflict]: the flow has two steps named `first`
+      --> flows.toml:20:8
+       |
+    20 | name = "first"
+       |        ^^^^^^^
+       |
+       = help: gates and reports refer to steps by name
+
+    error[unknown-name]: no earlier step of the flow captures `idd`
+      --> flows.toml:21:12
+       |
+    21 | path = "/b/{{capture.idd}}"
+       |            ^^^^^^^^^^^^^^^
+       |
+       = help: did you mean `{{capture.id}}`?
+
+    error[invalid-value]: an expectation can use `{{data.FIELD}}` only: other placeholders have no value to be compared with
+      --> flows.toml:22:21
+       |
+    22 | expect = { json = { "/id" = "{{capture.id}}" } }
+       |                     ^^^^^
+
+    error[missing-key]: `until` says nothing
+      --> flows.toml:23:18
+       |
+    23 | poll = { until = {}, every = "5s", limit = "1s" }
+       |                  ^^
+       |
+       = help: write { status = 200 }, { json = { "/status" = "completed" } }, or both
+
+    error[conflict]: the limit ends before the second request: it is shorter than `every`
+      --> flows.toml:23:36
+       |
+    23 | poll = { until = {}, every = "5s", limit = "1s" }
+       |                                    ^^^^^
+       |
+       = help: give it the time that the work may take
+
+    error[missing-key]: poll needs `until`
+      --> flows.toml:29:8
+       |
+    29 | poll = { untill = { status = 200 } }
+       |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: for example until = { json = { "/status" = "completed" } }
+
+    error[missing-key]: poll needs `every`
+      --> flows.toml:29:8
+       |
+    29 | poll = { untill = { status = 200 } }
+       |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: for example every = "100ms"
+
+    error[missing-key]: poll needs `limit`
+      --> flows.toml:29:8
+       |
+    29 | poll = { untill = { status = 200 } }
+       |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: for example limit = "30s"
+
+    error[unknown-key]: unknown key `untill` in poll
+      --> flows.toml:29:10
+       |
+    29 | poll = { untill = { status = 200 } }
+       |          ^^^^^^
+       |
+       = help: did you mean `until`?
+
+    error[missing-key]: [[flow]] needs `step`
+      --> flows.toml:31:1
+       |
+    31 | [[flow]]
+       | ^^^^^^^^
+       |
+       = help: write [[flow.step]] below it, with name and path, for each request
+
+    error[unknown-name]: there is no flow named `alnoe`
+      --> flows.toml:38:10
+       |
+    38 | flows = ["alnoe"]
+       |          ^^^^^^^
+       |
+       = help: did you mean "alone"?
+
+    error[unknown-name]: there is no request named `empty`
+      --> flows.toml:39:13
+       |
+    39 | requests = ["empty"]
+       |             ^^^^^^^
+       |
+       = help: known requests: alone
+
+    23 errors in `flows.toml`
+    "#);
+}
+
+#[test]
+fn gates_on_flows_that_nothing_could_decide_are_refused() {
+    insta::assert_snapshot!(faults_of("flow-gates.toml"), @r#"
+    error[impossible-promise]: `ttfb < 50ms` cannot be judged: a flow has an answer for each step, and no first byte
+     --> flow-gates.toml:2:8
+      |
+    2 | slo = ["ttfb < 50ms"]
+      |        ^^^^^^^^^^^^^
+      |
+      = help: name a step, as in `ttfb.p99{step=job/submit} < 50ms`, or a request
+
+    error[unknown-name]: there is no flow named `infer`
+      --> flow-gates.toml:22:5
+       |
+    22 |     "response.p95{flow=infer} < 1s",
+       |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: it is a request: write `{request=infer}`
+
+    error[unknown-name]: the phase does not run the request `infer`
+      --> flow-gates.toml:23:5
+       |
+    23 |     "response.p95{request=infer} < 1s",
+       |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: add it to `requests` or `flows` of the phase
+
+    error[unknown-name]: there is no step named `job/sumbit`
+      --> flow-gates.toml:24:5
+       |
+    24 |     "response.p95{step=job/sumbit} < 1s",
+       |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: did you mean `{step=job/submit}`?
+
+    error[invalid-gate]: `submit` is not a step of a flow
+      --> flow-gates.toml:25:6
+       |
+    25 |     "response.p95{step=submit} < 1s",
+       |      ^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: write the flow before it: `response.p95{step=job/submit} < …`
+
+    error[invalid-gate]: nothing is chosen by `flwo`
+      --> flow-gates.toml:26:6
+       |
+    26 |     "response.p95{flwo=job} < 1s",
+       |      ^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: did you mean `flow`?
+
+    error[invalid-gate]: `{job}` chooses nothing
+      --> flow-gates.toml:27:6
+       |
+    27 |     "response.p95{job} < 1s",
+       |      ^^^^^^^^^^^^^^^^^^
+       |
+       = help: write for example `response.p95{request=infer} < …`
+
+    error[impossible-promise]: `ttfb.p95{flow=job} < 1s` cannot be judged: a flow has an answer for each step, and no first byte
+      --> flow-gates.toml:28:5
+       |
+    28 |     "ttfb.p95{flow=job} < 1s",
+       |     ^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: name a step, as in `ttfb.p99{step=job/submit} < 50ms`, or a request
+
+    error[impossible-promise]: `ttfb.p95 < 1s` cannot be judged: a flow has an answer for each step, and no first byte
+      --> flow-gates.toml:29:5
+       |
+    29 |     "ttfb.p95 < 1s",
+       |     ^^^^^^^^^^^^^^^
+       |
+       = help: name a step, as in `ttfb.p99{step=job/submit} < 50ms`, or a request
+
+    error[impossible-promise]: `ttft.p95{step=job/submit} < 1s` cannot be judged: no request that it is about is answered by a stream
+      --> flow-gates.toml:30:5
+       |
+    30 |     "ttft.p95{step=job/submit} < 1s",
+       |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: say so in the request: stream = "sse" and shape = "openai-chat"
+
+    error[impossible-promise]: `goodput{step=job/submit} > 1/s` cannot be judged: objectives are those of whole flows
+      --> flow-gates.toml:31:5
+       |
+    31 |     "goodput{step=job/submit} > 1/s",
+       |     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: name the flow, or gate on a latency of the step
+
+    error[invalid-gate]: `host.memory` is sampled, and not a matter of single requests
+      --> flow-gates.toml:32:6
+       |
+    32 |     "host.memory{flow=job} < 90%",
+       |      ^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: leave out `{flow=…}`
+
+    12 errors in `flow-gates.toml`
+    "#);
+}
+
+#[test]
 fn faults_of_streams_are_shown_where_they_stand() {
     insta::assert_snapshot!(faults_of("streams.toml"), @r#"
     error[invalid-gate]: `ttft.p99` is not a latency of one request
@@ -440,7 +728,7 @@ fn faults_of_streams_are_shown_where_they_stand() {
        |
        = help: add stream = "sse" or stream = "ndjson" to the request
 
-    error[impossible-promise]: `ttft.p99 < 1s` cannot be judged: no request of the phase is answered by a stream
+    error[impossible-promise]: `ttft.p99 < 1s` cannot be judged: no request that it is about is answered by a stream
       --> streams.toml:36:10
        |
     36 | gates = ["ttft.p99 < 1s", "tokens_per_second > 5", "goodput > 5/s"]
@@ -448,7 +736,7 @@ fn faults_of_streams_are_shown_where_they_stand() {
        |
        = help: say so in the request: stream = "sse" and shape = "openai-chat"
 
-    error[impossible-promise]: `tokens_per_second > 5` cannot be judged: no request of the phase is answered by a stream
+    error[impossible-promise]: `tokens_per_second > 5` cannot be judged: no request that it is about is answered by a stream
       --> streams.toml:36:27
        |
     36 | gates = ["ttft.p99 < 1s", "tokens_per_second > 5", "goodput > 5/s"]

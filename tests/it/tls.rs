@@ -5,7 +5,7 @@ use crate::support::authority::Authority;
 use bench::diag::SourceText;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect, TlsClient};
-use bench::plan::{self, Facts, Plan, TargetAddress};
+use bench::plan::{self, Captured, Facts, Plan, TargetAddress};
 use bench::record::{Cause, Outcome};
 use bench::scenario;
 use rand::SeedableRng;
@@ -127,6 +127,7 @@ fn ask(address: SocketAddr, tls: &str, files: &[(&str, &str)]) -> Exchange {
         let mut slot = target.client().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         slot.exchange(Call {
+            captured: &mut Captured::nothing(),
             token_events: &std::cell::Cell::new(0),
             request: 0,
             number: 0,

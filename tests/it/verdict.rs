@@ -466,6 +466,7 @@ fn one_kind_of_request_is_judged_by_itself() {
                     name: name.to_owned(),
                     method: "GET".to_owned(),
                     path: "/".to_owned(),
+                    steps: Vec::new(),
                 })
                 .to_vec();
         }))

@@ -3,7 +3,7 @@
 
 use super::state::LivePhase;
 use crate::gate::{Gate, Metric, Op, Statistic};
-use crate::record::{Header, Over, RequestTally, per_second};
+use crate::record::{Header, Over, PartIndex, RequestTally, per_second};
 use crate::units::{self, Quantity};
 use crate::verdict;
 use std::collections::BTreeMap;
@@ -14,8 +14,8 @@ pub(super) struct LiveGate {
     /// The phase it belongs to; all without.
     pub(super) phase: Option<usize>,
     gate: Gate,
-    /// The request it is limited to.
-    request: Option<usize>,
+    /// The requests, the flow or the step it is limited to.
+    part: Option<PartIndex>,
     sampled: BTreeMap<String, Sampled>,
 }
 
@@ -48,12 +48,11 @@ pub(super) fn live_gates(header: &Header) -> Vec<LiveGate> {
     gates
         .into_iter()
         .map(|scoped| LiveGate {
-            request: scoped.gate.request.as_ref().and_then(|name| {
-                header
-                    .requests
-                    .iter()
-                    .position(|request| request.name == *name)
-            }),
+            part: scoped
+                .gate
+                .part
+                .as_ref()
+                .and_then(|part| header.find_part(part)),
             text: scoped.text,
             phase: scoped.scope.phase,
             gate: scoped.gate,
@@ -152,13 +151,12 @@ impl LiveGate {
     }
 
     fn tally(&self, phase: &LivePhase) -> RequestTally {
-        match self.request {
-            Some(request) => {
-                let tally = phase.measured.requests().get(request);
-                tally.cloned().unwrap_or_default()
-            }
-            None => phase.measured.total(),
-        }
+        let tally = match self.part {
+            Some(PartIndex::Unit(unit)) => phase.measured.requests().get(unit),
+            Some(PartIndex::Step(step)) => phase.flow_steps.requests().get(step),
+            None => return phase.measured.total(),
+        };
+        tally.cloned().unwrap_or_default()
     }
 
     fn of(&self, value: Option<f64>) -> Standing {

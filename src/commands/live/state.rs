@@ -50,6 +50,8 @@ pub(super) struct LivePhase {
     pub(super) seconds: u32,
     /// What was measured so far.
     pub(super) measured: Population,
+    /// The steps of flows among it.
+    pub(super) flow_steps: Population,
     /// Successful requests in the last second.
     pub(super) last_ok: u64,
     pub(super) in_flight: u64,
@@ -69,6 +71,7 @@ impl LivePhase {
             progress: Progress::Waiting,
             seconds: 0,
             measured: Population::default(),
+            flow_steps: Population::default(),
             last_ok: 0,
             in_flight: 0,
             waiting: 0,
@@ -122,6 +125,7 @@ impl LivePhase {
             }
         }
         self.measured.merge(&interval.measured);
+        self.flow_steps.merge(&interval.flow_steps);
     }
 }
 

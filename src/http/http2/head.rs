@@ -1,7 +1,7 @@
 //! The heads of requests, as HTTP/2 sends them.
 
 use crate::http::failure::fault;
-use crate::plan::{BaseUrl, Draw, Fault, Rendered, RequestPlan};
+use crate::plan::{BaseUrl, Captured, Draw, Fault, Rendered, RequestPlan};
 use crate::record::{Cause, Outcome};
 use bytes::Bytes;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
@@ -45,6 +45,7 @@ impl Head {
             let mut draw = Draw {
                 number: 0,
                 random: &mut random,
+                captured: &Captured::nothing(),
             };
             // What cannot be sent is told each time that it is tried.
             head.whole = head

@@ -14,13 +14,13 @@ pub(super) use trend::{TrendSection, trend};
 pub(super) use svg::figure;
 
 use self::rows::{
-    Coded, DoubtEntry, ErrorEntry, Fact, InstrumentRow, LatencyEntry, RequestRow, SourceRow,
-    WindowRow, doubts, environment, errors, facts, instruments, latencies, requests, sources,
-    step_times, windows,
+    Coded, DoubtEntry, ErrorEntry, Fact, InstrumentRow, LatencyEntry, SourceRow, WindowRow, doubts,
+    environment, errors, facts, instruments, latencies, sources, step_times, windows,
 };
 use crate::record::RunRecord;
 use crate::report::chart::{TimeFrame, Timeline, distribution, lanes, load};
 use crate::report::instrument::{MachineRow, machines};
+use crate::report::parts::{PartRow, parts};
 use crate::report::rows as words;
 use crate::report::rows::{GateRow, PhaseRow};
 use crate::verdict::{Judgement, Verdict};
@@ -60,7 +60,8 @@ struct Page<'a> {
     phases: Vec<PhaseRow>,
     has_unended: bool,
     phases_not_begun: String,
-    requests: Vec<RequestRow>,
+    parts: Vec<PartRow>,
+    has_flows: bool,
     streams: Vec<super::rows::StreamRow>,
     goodputs: Vec<super::rows::GoodputRow>,
     time_charts: Vec<String>,
@@ -133,7 +134,12 @@ impl<'a> Page<'a> {
             has_unended: phases.iter().any(|phase| phase.counts.has_in_flight_at_end),
             phases,
             phases_not_begun: words::phases_not_begun(record).join(", "),
-            requests: requests(record),
+            has_flows: record
+                .header
+                .requests
+                .iter()
+                .any(|unit| !unit.steps.is_empty()),
+            parts: parts(record),
             streams: super::rows::streams(record),
             goodputs: super::rows::goodputs(record),
             time_charts: time_charts(record, judgement, &frame, &timeline),

@@ -8,8 +8,8 @@ use crate::record::{
 };
 use crate::report::chart::lanes;
 use crate::report::rows::{
-    CountRow, LatencyRow, NOTHING, commit, doubt_scope, doubt_weight, duration, series_of, started,
-    steps, target, unbroken,
+    LatencyRow, NOTHING, commit, doubt_scope, doubt_weight, duration, series_of, started, steps,
+    target, unbroken,
 };
 use crate::units;
 use askama::Template;
@@ -92,38 +92,6 @@ pub(super) fn doubts(record: &RunRecord) -> Vec<DoubtEntry> {
         .collect()
 }
 
-/// One request in one phase.
-pub(super) struct RequestRow {
-    pub(super) phase: String,
-    pub(super) name: String,
-    /// Method and path.
-    pub(super) line: String,
-    pub(super) counts: CountRow,
-    pub(super) response: LatencyRow,
-}
-
-/// Each request of each phase, where the scenario has several.
-pub(super) fn requests(record: &RunRecord) -> Vec<RequestRow> {
-    let infos = &record.header.requests;
-    if infos.len() < 2 {
-        return Vec::new();
-    }
-    let rows = record.phases.iter().flat_map(|phase| {
-        infos
-            .iter()
-            .zip(phase.measured.requests())
-            .filter(|(_, tally)| !tally.is_empty())
-            .map(|(info, tally)| RequestRow {
-                phase: phase.info.name.clone(),
-                name: info.name.clone(),
-                line: format!("{} {}", info.method, info.path),
-                counts: CountRow::of(tally),
-                response: LatencyRow::of(&tally.response),
-            })
-    });
-    rows.collect()
-}
-
 /// One latency of one phase.
 pub(super) struct LatencyEntry {
     pub(super) phase: String,
@@ -176,19 +144,22 @@ pub(super) struct ErrorEntry {
 /// Every kind of error of every phase, the most frequent first.
 pub(super) fn errors(record: &RunRecord) -> Vec<ErrorEntry> {
     let rows = record.phases.iter().flat_map(|phase| {
-        phase.errors.by_frequency().into_iter().map(|error| {
-            let request = record.header.requests.get(error.key.request);
-            ErrorEntry {
+        phase
+            .errors
+            .by_frequency()
+            .into_iter()
+            .map(|error| ErrorEntry {
                 count: units::count(error.count),
                 phase: phase.info.name.clone(),
-                request: request.map_or_else(|| NOTHING.to_owned(), |info| info.name.clone()),
+                request: record
+                    .name_of(&error.key)
+                    .unwrap_or_else(|| NOTHING.to_owned()),
                 outcome: error.key.outcome.as_str(),
                 cause: error.key.cause.to_string(),
                 detail: error.detail.clone(),
                 body: error.body.clone(),
                 first_at: units::seconds(error.first_ns as f64 / 1e9),
-            }
-        })
+            })
     });
     rows.collect()
 }

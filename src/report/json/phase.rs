@@ -7,7 +7,7 @@ use super::streams::{GoodputJson, StreamsJson};
 use super::{number, seconds};
 use crate::record::{
     Connections, Distribution as _, ErrorTally, Latencies, Outcome, PhaseInfo, PhaseRecord,
-    RequestTally, RunRecord, Steps,
+    RequestTally, RunRecord, Steps, TryTally,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -177,27 +177,72 @@ struct ByRequest<'a> {
     ttfb: LatencyJson,
     #[serde(skip_serializing_if = "Option::is_none")]
     streams: Option<StreamsJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tries: Option<TriesJson>,
+    /// Of a flow.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Self>,
 }
 
 impl<'a> ByRequest<'a> {
     fn all(record: &'a RunRecord, phase: &PhaseRecord) -> Vec<Self> {
-        record
-            .header
-            .requests
-            .iter()
-            .zip(phase.measured.requests())
-            .filter(|(_, tally)| !tally.is_empty())
-            .map(|(info, tally)| Self {
-                name: &info.name,
-                method: &info.method,
-                path: &info.path,
-                requests: Requests::of(tally),
-                response: LatencyJson::of(&tally.response),
-                service: LatencyJson::of(&tally.service),
-                ttfb: LatencyJson::of(&tally.ttfb),
-                streams: StreamsJson::of(&tally.streams),
-            })
-            .collect()
+        let mut of_steps = phase.flow_steps.requests().iter();
+        let mut all = Vec::new();
+        for (index, info) in record.header.requests.iter().enumerate() {
+            let steps = info.steps.iter().map(|step| {
+                let nothing = RequestTally::default();
+                let tally = of_steps.next().unwrap_or(&nothing);
+                Self::of(&step.name, &step.method, &step.path, tally)
+            });
+            let steps: Vec<Self> = steps.collect();
+            let tally = phase.measured.requests().get(index);
+            if let Some(tally) = tally.filter(|tally| !tally.is_empty()) {
+                all.push(Self {
+                    steps,
+                    ..Self::of(&info.name, &info.method, &info.path, tally)
+                });
+            }
+        }
+        all
+    }
+
+    fn of(name: &'a str, method: &'a str, path: &'a str, tally: &RequestTally) -> Self {
+        Self {
+            name,
+            method,
+            path,
+            requests: Requests::of(tally),
+            response: LatencyJson::of(&tally.response),
+            service: LatencyJson::of(&tally.service),
+            ttfb: LatencyJson::of(&tally.ttfb),
+            streams: StreamsJson::of(&tally.streams),
+            tries: TriesJson::of(&tally.tries),
+            steps: Vec::new(),
+        }
+    }
+}
+
+/// Answers that turned requests away, and further tries.
+#[derive(Serialize)]
+struct TriesJson {
+    turned_away: u64,
+    with_retry_after: u64,
+    retry_after: LatencyJson,
+    retried: u64,
+    retries: u64,
+    not_yet: u64,
+}
+
+impl TriesJson {
+    fn of(tries: &TryTally) -> Option<Self> {
+        (!tries.is_empty()).then(|| Self {
+            turned_away: tries.turned_away,
+            with_retry_after: tries.told,
+            retry_after: LatencyJson::of(&tries.asked),
+            retried: tries.retried,
+            retries: tries.retries,
+            not_yet: tries.not_yet,
+        })
     }
 }
 
@@ -246,7 +291,7 @@ impl StepsJson {
 
 #[derive(Serialize)]
 struct ErrorJson<'a> {
-    request: Option<&'a str>,
+    request: Option<String>,
     outcome: Outcome,
     cause: String,
     count: u64,
@@ -257,9 +302,8 @@ struct ErrorJson<'a> {
 
 impl<'a> ErrorJson<'a> {
     fn of(record: &'a RunRecord, error: &'a ErrorTally) -> Self {
-        let request = record.header.requests.get(error.key.request);
         Self {
-            request: request.map(|info| info.name.as_str()),
+            request: record.name_of(&error.key),
             outcome: error.key.outcome,
             cause: error.key.cause.to_string(),
             count: error.count,

@@ -45,7 +45,7 @@ pub(crate) fn hostile() -> Run {
         detail: EVIL.to_owned(),
         body: EVIL.to_owned(),
     };
-    errors.add(0, Outcome::FailedCheck, failure, 1);
+    errors.add((0, None), Outcome::FailedCheck, failure, 1);
     record.phases[0].errors.merge(errors);
     record.doubts.push(Doubt::TelemetryLost {
         source: EVIL.to_owned(),

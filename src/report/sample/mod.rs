@@ -251,6 +251,7 @@ fn header(phases: &[(Phase, &[&str])], gates: &[&str]) -> Header {
         name: name.to_owned(),
         method: "POST".to_owned(),
         path: path.to_owned(),
+        steps: Vec::new(),
     };
     Header {
         version: JOURNAL_VERSION,

@@ -229,7 +229,7 @@ impl Story {
             interval
                 .counts
                 .errors
-                .add(sample.request, outcome, failure, sample.end_ns);
+                .add((sample.request, None), outcome, failure, sample.end_ns);
         }
         interval
             .counts

@@ -27,6 +27,8 @@ pub(crate) enum Reply {
     Cut { after: Duration },
     /// Sends these bytes.
     Raw { after: Duration, bytes: Vec<u8> },
+    /// The same, and waits for the next request.
+    RawAndGoOn { after: Duration, bytes: Vec<u8> },
     /// Answers with a body in chunks, each so long after the one before, and ends it or not.
     Chunks {
         chunks: Vec<(Duration, Vec<u8>)>,
@@ -207,6 +209,7 @@ async fn respond(stream: &mut DuplexStream, reply: Reply) -> bool {
             false,
         ),
         Reply::Raw { after, bytes } => (after, bytes, false),
+        Reply::RawAndGoOn { after, bytes } => (after, bytes, true),
         Reply::Chunks { chunks, complete } => return stream_out(stream, chunks, complete).await,
     };
     tokio::time::sleep(after).await;

@@ -178,7 +178,7 @@ pub(crate) fn header(plan: &Plan) -> Header {
         started_at: "2026-11-23T07:36:12Z".to_owned(),
         scenario: plan.scenario.clone(),
         target: plan.target_info(),
-        requests: plan.requests.iter().map(plan::RequestPlan::info).collect(),
+        requests: plan.unit_infos(),
         phases: plan.phases.iter().map(plan::PhasePlan::info).collect(),
         gates: plan.gates.iter().map(|gate| gate.text.clone()).collect(),
         seed: plan.seed,
