@@ -7,6 +7,7 @@
 use super::ceiling::state_folder;
 use super::child::ServerChild;
 use super::input::{CommandError, usable_cores};
+use super::preflight::local_ports;
 use super::run::{SystemWall, header};
 use super::{Ending, Format, Output, signals};
 use crate::diag::SourceText;
@@ -245,8 +246,7 @@ impl Bench {
     /// Numbers of users upwards until one does not hold, as far as descriptors and ports reach.
     async fn users(&mut self) -> Result<Vec<CalibrationStep>, CommandError> {
         let descriptors = telemetry::descriptors().map_or(u64::MAX, |limits| limits.soft);
-        let ports = telemetry::ephemeral_ports()
-            .map_or(u64::MAX, |ports| u64::from(ports.end() - ports.start()) + 1);
+        let ports = local_ports().unwrap_or(u64::MAX);
         let most = descriptors.saturating_sub(OTHER_DESCRIPTORS).min(ports);
         let mut steps = Vec::new();
         for &users in self.pace.users {

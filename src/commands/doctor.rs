@@ -2,6 +2,7 @@
 
 use super::ceiling::Known;
 use super::input::read_text;
+use super::preflight::{is_fast_clock, local_ports};
 use super::{Ending, Output};
 use crate::diag::SourceText;
 use crate::scenario::{self, Lookup};
@@ -105,7 +106,7 @@ fn examine(results: &Path) -> Vec<Finding> {
         ),
         clock(telemetry::clock_source().as_deref()),
         descriptors(),
-        ports(telemetry::ephemeral_ports().map(|ports| u64::from(ports.end() - ports.start()) + 1)),
+        ports(local_ports()),
         memory(environment.memory_bytes, telemetry::memory_limit_bytes()),
         disk(results),
         calibration(&super::ceiling::known(&environment)),
@@ -158,13 +159,7 @@ fn governor(governor: Option<&str>) -> Finding {
 fn clock(source: Option<&str>) -> Finding {
     let what = "clock source";
     match source {
-        Some(
-            source @ ("tsc"
-            | "kvm-clock"
-            | "arch_sys_counter"
-            | "hyperv_clocksource_tsc_page"
-            | "xen"),
-        ) => finding(State::Good, what, source, ""),
+        Some(source) if is_fast_clock(source) => finding(State::Good, what, source, ""),
         Some(slow) => finding(
             State::Weak,
             what,

@@ -235,6 +235,13 @@ const DOUBTS: &[Explanation] = &[
                limit of open files, widen net.ipv4.ip_local_port_range, or keep connections open.",
     },
     Explanation {
+        code: "poor-machine",
+        what: "something about this machine makes measurements on it worse",
+        text: "Seen before any load: a CPU quota smaller than the number of workers, a clock that is slow to\n\
+               read, or too few local ports for connections that are opened again and again. The run goes\n\
+               on; whether it mattered shows in the other doubts. `bench doctor` looks at all of it.",
+    },
+    Explanation {
         code: "near-ceiling",
         what: "the phase asks for more than 70 % of what this machine was shown to generate",
         text: "`bench calibrate` has measured the ceiling with small plain requests; TLS, large bodies and\n\

@@ -4,7 +4,8 @@ use super::input::CommandError;
 use crate::engine::ports::{Client, Slot, Target};
 use crate::engine::{self, Errand};
 use crate::plan::{Plan, Unit};
-use crate::record::Outcome;
+use crate::record::{Doubt, Environment, Outcome};
+use crate::schedule::Load;
 use crate::telemetry;
 use crate::units;
 use rand_pcg::Pcg64Mcg;
@@ -32,17 +33,16 @@ pub(super) fn check_machine(plan: &Plan, results: &Path) -> Result<(), CommandEr
              or in the container's settings; or lower `concurrency` or `max_in_flight`",
         )
     })?;
-    if let Some(ports) = telemetry::ephemeral_ports() {
-        let range = u64::from(*ports.end() - *ports.start()) + 1;
-        if connections > range {
-            return Err(CommandError::setup(
-                format!(
-                    "{connections} connections to one address need as many local ports, and there \
+    if let Some(range) = local_ports()
+        && connections > range
+    {
+        return Err(CommandError::setup(
+            format!(
+                "{connections} connections to one address need as many local ports, and there \
                      are {range} (net.ipv4.ip_local_port_range)"
-                ),
-                "widen the range, or lower `concurrency` or `max_in_flight`",
-            ));
-        }
+            ),
+            "widen the range, or lower `concurrency` or `max_in_flight`",
+        ));
     }
     let needed = disk_needed(plan);
     match telemetry::free_disk_bytes(nearest_existing(results)) {
@@ -58,6 +58,82 @@ pub(super) fn check_machine(plan: &Plan, results: &Path) -> Result<(), CommandEr
         // Where it cannot be told, the run itself will.
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// How many local ports there are for connections to one address; `None` where the kernel does not tell.
+pub(super) fn local_ports() -> Option<u64> {
+    let ports = telemetry::ephemeral_ports()?;
+    Some(u64::from(ports.end() - ports.start()) + 1)
+}
+
+/// What about this machine makes measurements on it worse, without keeping a run from beginning.
+pub(super) fn machine_doubts(
+    plan: &Plan,
+    environment: &Environment,
+    ports: Option<u64>,
+) -> Vec<Doubt> {
+    [
+        small_quota(plan.workers, environment.cpu_quota.as_deref()),
+        environment
+            .clock_source
+            .as_deref()
+            .filter(|source| !is_fast_clock(source))
+            .map(|source| {
+                format!(
+                    "its clock `{source}` takes a microsecond or more to be read, which adds to every \
+                     latency; boot with clocksource=tsc where the CPU allows it"
+                )
+            }),
+        ports.and_then(|ports| few_ports(plan, ports)),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|reason| Doubt::PoorMachine { reason })
+    .collect()
+}
+
+/// A quota stops all threads once it is used up, for the rest of its period.
+fn small_quota(workers: usize, quota: Option<&str>) -> Option<String> {
+    let cpus: f64 = quota?.parse().ok()?;
+    (cpus < workers as f64).then(|| {
+        format!(
+            "a quota of {} CPUs stops its {workers} workers for milliseconds once it is used up; raise \
+             it, give whole cores (cpuset), or use fewer --workers",
+            units::number(cpus)
+        )
+    })
+}
+
+/// Whether reading this clock of the kernel is a matter of nanoseconds.
+pub(super) fn is_fast_clock(source: &str) -> bool {
+    matches!(
+        source,
+        "tsc" | "kvm-clock" | "arch_sys_counter" | "hyperv_clocksource_tsc_page" | "xen"
+    )
+}
+
+/// Ports of closed connections stay taken for a minute, on the side that closes, which is this one.
+fn few_ports(plan: &Plan, ports: u64) -> Option<String> {
+    const HELD: Duration = Duration::from_mins(1);
+    let uses = plan.target.most_uses?;
+    let rate: f64 = plan
+        .phases
+        .iter()
+        .filter_map(|phase| match &phase.load {
+            Load::Open(open) => Some(open.arrivals.rate().peak()),
+            Load::Closed(_) => None,
+        })
+        .fold(0.0, f64::max);
+    let needed = rate / uses.max(1) as f64 * HELD.as_secs_f64();
+    (needed > ports as f64).then(|| {
+        format!(
+            "{}/s with connections of {uses} uses take {} local ports, each for a minute, and there are \
+             {}; widen net.ipv4.ip_local_port_range, or keep connections longer",
+            units::number(rate),
+            units::number(needed),
+            units::count(ports)
+        )
+    })
 }
 
 /// Room for the journal of the planned time and for the reports, on the safe side.
@@ -140,4 +216,64 @@ async fn check_unit<S: Slot>(plan: &Plan, unit: &Unit, slot: &mut S) -> Result<(
         "the target did not answer `{of_flow}{}` ({} {}) as expected: {last}",
         request.name, request.method, request.shown_path
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::SourceText;
+    use crate::plan::{self, Facts};
+    use crate::scenario::{self, Lookup};
+
+    struct Nothing;
+
+    impl Lookup for Nothing {
+        fn variable(&self, _name: &str) -> Option<String> {
+            None
+        }
+
+        fn file(&self, path: &str) -> Result<String, String> {
+            Err(path.to_owned())
+        }
+    }
+
+    fn plan_of(target: &str, load: &str) -> Plan {
+        let text = format!(
+            "name = \"x\"\n[target]\nurl = \"http://a\"\n{target}\n[request.a]\npath = \"/\"\n\
+             [[phase]]\nname = \"p\"\n{load}\nduration = \"60s\"\n"
+        );
+        let source = SourceText::new("x.toml", text);
+        let (scenario, found) = scenario::parse(&source, &Nothing);
+        assert!(found.is_empty(), "{found}");
+        let facts = Facts {
+            cores: 2,
+            ..Facts::default()
+        };
+        plan::compile(&scenario, &facts, 1).unwrap()
+    }
+
+    #[test]
+    fn what_makes_a_machine_poor_is_said_before_any_load() {
+        let check = |plan: &Plan, quota: Option<&str>, clock: &str, wanted: &[&str]| {
+            let environment = Environment {
+                cpu_quota: quota.map(str::to_owned),
+                clock_source: Some(clock.to_owned()),
+                ..Environment::default()
+            };
+            let doubts = machine_doubts(plan, &environment, Some(28_232));
+            assert_eq!(doubts.len(), wanted.len(), "{doubts:?}");
+            for (doubt, wanted) in doubts.iter().zip(wanted) {
+                assert!(doubt.to_string().contains(wanted), "{doubt}");
+                assert!(!doubt.undermines_requests());
+            }
+        };
+        let plain = plan_of("", "rate = 1000");
+        check(&plain, None, "tsc", &[]);
+        check(&plain, Some("2"), "kvm-clock", &[]);
+        check(&plain, Some("1.5"), "hpet", &["a quota of 1.5", "`hpet`"]);
+        let new = "connections = \"per-request\"";
+        let short = plan_of(new, "rate = 1000");
+        check(&short, None, "tsc", &["local ports, each for a minute"]);
+        check(&plan_of(new, "rate = 400"), None, "tsc", &[]);
+    }
 }

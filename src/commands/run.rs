@@ -148,7 +148,9 @@ impl Run<'_> {
             .await
             .map(|connect| connect.resolving_each_time(self.plan.target.resolves_each_time));
         let (sources, environment) = self.look_around(connect.as_ref().ok(), child.as_ref(), &url);
-        let near_ceiling = ceiling::known(&environment).doubts(self.plan);
+        let mut beforehand = ceiling::known(&environment).doubts(self.plan);
+        let ports = preflight::local_ports();
+        beforehand.extend(preflight::machine_doubts(self.plan, &environment, ports));
         let (id, started_at) = (self.id.clone(), self.started_at.clone());
         let header = header(self.plan, id, started_at, environment);
         let baseline = match self.baseline(&header) {
@@ -171,7 +173,7 @@ impl Run<'_> {
             self.plan.target.shown,
             self.folder.path().display()
         ));
-        for doubt in near_ceiling {
+        for doubt in beforehand {
             self.output.say(&format!("warning: {doubt}"));
             // A disk that fails now is told when the views are written.
             let _ = sink.entry(Entry::Doubt(doubt));

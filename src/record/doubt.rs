@@ -67,6 +67,11 @@ pub enum Doubt {
         /// What this machine was shown to generate.
         ceiling: f64,
     },
+    /// Something about this machine makes measurements on it worse; known before any load.
+    PoorMachine {
+        /// What, and what to do.
+        reason: String,
+    },
     /// The generator's own memory grew all through a phase: a leak gate on the same host may see it.
     GeneratorGrows {
         /// Which phase.
@@ -243,6 +248,7 @@ impl Doubt {
             | Self::Preflight { .. } => true,
             Self::GeneratorNearLimit { .. }
             | Self::NearCeiling { .. }
+            | Self::PoorMachine { .. }
             | Self::GeneratorGrows { .. }
             | Self::WarmupTooShort { .. }
             | Self::NeverSettled { .. }
@@ -436,6 +442,7 @@ impl fmt::Display for Doubt {
                     units::percent(*used)
                 )
             }
+            Self::PoorMachine { reason } => write!(f, "this machine: {reason}"),
             Self::NearCeiling {
                 unit,
                 asked,

@@ -39,6 +39,7 @@ mod late_generator;
 mod layers;
 mod leaks;
 mod open_loop;
+mod real_load;
 mod scenarios;
 mod streams;
 #[cfg(target_os = "linux")]

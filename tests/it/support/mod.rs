@@ -13,7 +13,7 @@ pub(crate) mod tcp;
 use bench::diag::SourceText;
 use bench::engine::ports::{Probe, Sink, Stop, WallClock};
 use bench::engine::{self, Placement, Ports, RunClock};
-use bench::http::{Connect, HttpTarget};
+use bench::http::{Connect, HttpTarget, TcpConnect};
 use bench::plan::{self, Facts, Plan, TargetAddress};
 use bench::record::{Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
 use bench::scenario::{self, Lookup};
@@ -169,6 +169,36 @@ pub(crate) fn run(plan: &Plan, server: &impl Connect) -> RunRecord {
 pub(crate) fn run_with(plan: &Plan, server: &impl Connect, with: Circumstances) -> RunRecord {
     let entries = entries_of(plan, server, with);
     RunRecord::from_journal(entries).unwrap()
+}
+
+/// Runs a plan as a measurement does: against real sockets, each worker on a thread of its own.
+pub(crate) fn run_on_threads(plan: &Plan, probes: Vec<Box<dyn Probe>>) -> RunRecord {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut sink = Kept::default();
+    sink.entry(Entry::RunStarted(Box::new(header(plan))))
+        .unwrap();
+    runtime.block_on(async {
+        let TargetAddress::Http(url) = &plan.target.address else {
+            panic!("the target is a URL");
+        };
+        let connect = TcpConnect::resolve(&url.host, url.port).await.unwrap();
+        // Kept open: a closed channel is its own case.
+        let (_open, stop) = watch::channel(Stop::Go);
+        let ports = Ports {
+            target: HttpTarget::new(plan, url, connect).unwrap(),
+            probes,
+            absent: Vec::new(),
+            sink: &mut sink,
+            stop,
+            wall: &FakeWall::default(),
+            placement: Placement::Threads,
+        };
+        engine::run(plan, RunClock::start(), ports).await.unwrap();
+    });
+    RunRecord::from_journal(sink.entries).unwrap()
 }
 
 pub(crate) fn header(plan: &Plan) -> Header {

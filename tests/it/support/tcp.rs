@@ -2,9 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// How the server answers.
 #[derive(Clone, Debug)]
@@ -17,12 +17,15 @@ pub(crate) enum Manner {
     Garbage,
     /// By closing the connection.
     HangUp,
+    /// At once, but not at all from a time after the first request for so long.
+    Freeze(Duration, Duration),
 }
 
 /// The server; it ends with the test.
 pub(crate) struct Tcp {
     pub(crate) address: SocketAddr,
     requests: Arc<AtomicU64>,
+    arrivals: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Tcp {
@@ -31,18 +34,32 @@ impl Tcp {
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&requests);
+        let arrivals = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&arrivals);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (manner, counter) = (manner.clone(), Arc::clone(&counter));
-                std::thread::spawn(move || talk(stream, &manner, &counter));
+                let log = Arc::clone(&log);
+                std::thread::spawn(move || talk(stream, &manner, &counter, &log));
             }
         });
-        Self { address, requests }
+        Self {
+            address,
+            requests,
+            arrivals,
+        }
     }
 
     /// How many requests have come.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)
+    }
+
+    /// When each request came, in order.
+    pub(crate) fn arrivals(&self) -> Vec<Instant> {
+        let mut all = self.arrivals.lock().unwrap().clone();
+        all.sort();
+        all
     }
 
     pub(crate) fn url(&self) -> String {
@@ -59,13 +76,19 @@ pub(crate) fn nobody() -> SocketAddr {
 }
 
 /// Requests here have no body: one ends with an empty line.
-fn talk(mut stream: TcpStream, manner: &Manner, counter: &AtomicU64) {
+fn talk(mut stream: TcpStream, manner: &Manner, counter: &AtomicU64, log: &Mutex<Vec<Instant>>) {
+    stream.set_nodelay(true).unwrap();
     let mut pending = Vec::new();
     let mut chunk = [0; 4096];
     loop {
         while let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
             pending.drain(..end + 4);
             let number = counter.fetch_add(1, Ordering::SeqCst);
+            let first = {
+                let mut log = log.lock().unwrap();
+                log.push(Instant::now());
+                log[0]
+            };
             if matches!(manner, Manner::Garbage | Manner::HangUp) {
                 // A server that fails at once would only measure how fast the client can ask.
                 std::thread::sleep(Duration::from_millis(20));
@@ -74,6 +97,13 @@ fn talk(mut stream: TcpStream, manner: &Manner, counter: &AtomicU64) {
                 Manner::Answer(status, body, after) => {
                     std::thread::sleep(*after);
                     answer(*status, body)
+                }
+                Manner::Freeze(from, length) => {
+                    let (now, thaws) = (first.elapsed(), *from + *length);
+                    if now >= *from {
+                        std::thread::sleep(thaws.saturating_sub(now));
+                    }
+                    answer(200, b"ok")
                 }
                 Manner::ThenSilence(first) if number >= *first => continue,
                 Manner::ThenSilence(_) => answer(200, b"ok"),
