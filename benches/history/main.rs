@@ -1,6 +1,7 @@
-//! How long the history of a team takes: a push of an hour, questions to 10 000 runs, 2 000 folders.
+//! How long finished runs take: reports of a minute to eight hours, and the history of a team: a push of
+//! an hour, questions to 10 000 runs, 2 000 folders.
 //!
-//! `cargo bench --bench history` prints a table and one line of JSON. Every time is that of a whole
+//! `cargo bench --bench history` prints tables and one line of JSON. Every time is that of a whole
 //! command, from its start to its end.
 #![expect(clippy::print_stdout, reason = "the table is the result")]
 #![expect(
@@ -36,6 +37,7 @@ fn main() {
     }
     let mut rows = Vec::new();
     let folder = tempfile::tempdir().unwrap();
+    let sizes = reports(folder.path(), &mut rows);
     folders(folder.path(), &mut rows);
     if let Some(server) = postgres::Postgres::start() {
         push(&server, &mut rows);
@@ -45,11 +47,89 @@ fn main() {
     for row in &rows {
         println!("{:55} {:>8.3} {:>8.3}", row.what, row.best, row.median);
     }
-    let result: Vec<Value> = rows
+    println!("\n{:55} {:>8} {:>8}", "MiB", "HTML", "all");
+    for size in &sizes {
+        println!(
+            "{:55} {:>8.2} {:>8.2}",
+            size.what, size.html_mib, size.all_mib
+        );
+    }
+    let mut result: Vec<Value> = rows
         .iter()
         .map(|row| json!({ "what": row.what, "best_s": row.best, "median_s": row.median }))
         .collect();
+    result.extend(sizes.iter().map(
+        |size| json!({ "what": size.what, "html_mib": size.html_mib, "all_mib": size.all_mib }),
+    ));
     println!("\n{}", json!(result));
+}
+
+/// What a run's folder takes on disk.
+struct FolderSize {
+    what: &'static str,
+    html_mib: f64,
+    /// Everything but the journal.
+    all_mib: f64,
+}
+
+/// Runs of three lengths: a thousand requests in each second, ten series at ten samples a second.
+fn reports(at: &Path, rows: &mut Vec<Row>) -> Vec<FolderSize> {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let lengths = [
+        ("bench report, a run of 1 min", "minute", 60),
+        ("bench report, a run of 1 h", "hour", HOUR),
+        ("bench report, a run of 8 h", "night", 8 * HOUR),
+    ];
+    let results = at.join("reports");
+    let mut sizes = Vec::new();
+    for (what, id, length) in lengths {
+        let folder = mixed(length)
+            .called(id, "2026-11-23T07:36:12Z")
+            .store(&results);
+        let args = ["report", id, "--results", "reports"];
+        rows.push(Row::of(what, || {}, &args, at));
+        let bytes = |path: &Path| path.metadata().unwrap().len() as f64 / MIB;
+        let files = ["", "charts"].into_iter().flat_map(|part| {
+            let entries = folder.path().join(part).read_dir().unwrap();
+            entries.map(|entry| entry.unwrap().path())
+        });
+        sizes.push(FolderSize {
+            what,
+            html_mib: bytes(&folder.path().join("report.html")),
+            all_mib: files
+                .filter(|path| path.is_file() && !path.ends_with("journal.jsonl"))
+                .map(|path| bytes(&path))
+                .sum(),
+        });
+    }
+    sizes
+}
+
+/// Latencies from 5 ms to 200 ms that come and go, and what is sampled beside them.
+fn mixed(length: usize) -> Story {
+    let latency = |second: usize, request: usize| {
+        let share = ((request * 7919 + second * 104_729) % 1000) as f64 / 1000.0;
+        5.0 * 40_f64.powf(share * share) * (1.0 + 0.2 * (second as f64 / 600.0).sin())
+    };
+    let seconds: Vec<Second> = (0..length)
+        .map(|second| Second {
+            ok_ms: (0..1000).map(|request| latency(second, request)).collect(),
+            ..Second::default()
+        })
+        .collect();
+    let mut story = Story::new().phase(
+        "soak",
+        &["response.p99 < 300ms", "error_rate < 1%"],
+        &seconds,
+    );
+    let value = |sample: u64| Some((sample * 7919 % 1000) as f64 / 1000.0);
+    for metric in ["utilization", "memory", "power", "temperature"] {
+        story = story.series(&format!("gpu.{metric}"), &[&value, &value]);
+    }
+    for metric in ["target.memory", "host.cpu"] {
+        story = story.series(metric, &[&value]);
+    }
+    story
 }
 
 /// A command and how long it took, in seconds.
@@ -90,7 +170,8 @@ fn seconds(args: &[&str], at: &Path) -> f64 {
         .status()
         .unwrap();
     let took = begin.elapsed().as_secs_f64();
-    assert!(status.success(), "{args:?}");
+    // A report says what the run was worth with its code; 2 is that there is none.
+    assert!(status.code().is_some_and(|code| code != 2), "{args:?}");
     took
 }
 

@@ -245,7 +245,10 @@ pub(super) struct InstrumentRow {
     pub(super) lag: LatencyRow,
     pub(super) client_queue: String,
     pub(super) mean_in_flight: String,
-    pub(super) books: String,
+    pub(super) planned: String,
+    /// How many of them came to an end.
+    pub(super) accounted: String,
+    pub(super) is_open: bool,
     pub(super) little: &'static str,
     pub(super) opened: String,
     pub(super) reopened: String,
@@ -280,15 +283,9 @@ impl InstrumentRow {
                 ReceiveStamps::Program => "not known".to_owned(),
             },
             mean_in_flight: units::number(phase.mean_in_flight()),
-            books: if planned == ended {
-                format!("{} planned, all accounted for", units::count(planned))
-            } else {
-                format!(
-                    "{} planned, {} accounted for",
-                    units::count(planned),
-                    units::count(ended)
-                )
-            },
+            planned: units::count(planned),
+            accounted: units::count(ended),
+            is_open: planned != ended,
             little: match (phase.ended_ns, little_fails) {
                 (None, _) => "not checked",
                 (_, true) => "does not hold",
