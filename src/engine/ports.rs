@@ -34,6 +34,9 @@ pub trait Slot: 'static {
     /// A failing target is an outcome, not an error. The future may be dropped; the slot is not used
     /// again then.
     fn exchange(&mut self, call: Call<'_>) -> impl Future<Output = Exchange>;
+
+    /// Takes back the [`StreamTimes::gaps_ns`] of its last exchange, so that their memory is used again.
+    fn reclaim(&mut self, _gaps_ns: Vec<u64>) {}
 }
 
 /// One request to be sent.

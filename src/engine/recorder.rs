@@ -254,14 +254,15 @@ impl Recorder {
         }
     }
 
-    /// A request or flow has ended; the step is the one that did not succeed.
+    /// A request or flow has ended; the step is the one that did not succeed. Gives back the memory of
+    /// what is known of its stream.
     pub(super) fn end(
         &mut self,
         phase: &PhasePlan,
         ticket: &Ticket,
         mut exchange: Exchange,
         failed: Option<&StepPlan>,
-    ) {
+    ) -> Option<Vec<u64>> {
         let end_ns = self.clock.ns(exchange.end).max(ticket.taken_ns);
         self.rotate(end_ns);
         self.leave(ticket, end_ns);
@@ -287,6 +288,7 @@ impl Recorder {
                 end_ns,
             );
         }
+        sample.stream.map(|stream| stream.gaps_ns)
     }
 
     /// The run is over before this request is.

@@ -121,9 +121,13 @@ impl Shared {
         self.tickets.borrow_mut()[slot] = None;
         let end_ns = clock.ns(exchange.end).max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
-        self.recorder
+        let gaps_ns = self
+            .recorder
             .borrow_mut()
             .end(&self.orders.phase, &ticket, exchange, failed);
+        if let Some(gaps_ns) = gaps_ns {
+            connection.reclaim(gaps_ns);
+        }
         (end_ns, !unreachable)
     }
 

@@ -70,8 +70,6 @@ pub(super) struct Answer {
     streams: bool,
     reader: Reader,
     times: StreamTimes,
-    /// How many gaps the stream before had: about as many as this one will have.
-    usual_gaps: usize,
 }
 
 impl Answer {
@@ -109,8 +107,9 @@ impl Answer {
         self.streams = plan.stream().is_some() && plan.status_is_right(status);
         if self.streams {
             self.reader.reset();
+            self.times.gaps_ns.clear();
             self.times = StreamTimes {
-                gaps_ns: Vec::with_capacity(self.usual_gaps),
+                gaps_ns: std::mem::take(&mut self.times.gaps_ns),
                 ..StreamTimes::default()
             };
         }
@@ -181,10 +180,16 @@ impl Answer {
         if !self.streams {
             return None;
         }
-        self.usual_gaps = self.times.gaps_ns.len();
         self.times.events = self.reader.events();
         self.times.tokens = self.reader.tokens();
         Some(std::mem::take(&mut self.times))
+    }
+
+    /// Takes back the memory of gaps, for the next stream.
+    pub(super) fn reclaim(&mut self, gaps_ns: Vec<u64>) {
+        if gaps_ns.capacity() > self.times.gaps_ns.capacity() {
+            self.times.gaps_ns = gaps_ns;
+        }
     }
 
     /// The answer is complete: what it is worth to the request that was rendered with this row.

@@ -121,6 +121,10 @@ impl<C: Connect> Slot for HttpSlot<C> {
             stream: self.answer.take_times(),
         }
     }
+
+    fn reclaim(&mut self, gaps_ns: Vec<u64>) {
+        self.answer.reclaim(gaps_ns);
+    }
 }
 
 fn timed_out(progress: &Progress) -> Fault {

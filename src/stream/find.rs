@@ -6,36 +6,48 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 use std::fmt;
 
 /// What stands at a place.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Found {
     /// Nothing, `null` or `false`, or an empty string, array or object.
     #[default]
     Nothing,
-    /// A text.
-    Text(String),
+    /// A text that is not empty.
+    Text,
     /// A whole number that is not negative.
     Whole(u64),
     /// Anything else.
     Other,
 }
 
-/// Looks up each pointer; `found` gets one entry for each of them.
+/// What has been looked up; its memory is used again and again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lookup {
+    /// What stands at each place.
+    pub(super) found: Vec<Found>,
+    /// The text at the one place where it is asked for.
+    pub(super) text: String,
+}
+
+/// Looks up each pointer, and keeps the text at the place of the `wanted` one.
 ///
 /// # Errors
 /// When the text is not JSON.
 pub(super) fn find(
     json: &[u8],
     pointers: &[Pointer],
-    found: &mut Vec<Found>,
+    wanted: Option<usize>,
+    lookup: &mut Lookup,
 ) -> Result<(), serde_json::Error> {
-    found.clear();
-    found.resize(pointers.len(), Found::Nothing);
+    lookup.found.clear();
+    lookup.found.resize(pointers.len(), Found::Nothing);
+    lookup.text.clear();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let place = Place {
         pointers,
         leading_here: all(pointers),
         depth: 0,
-        found,
+        wanted,
+        lookup,
     };
     place.deserialize(&mut deserializer)?;
     deserializer.end()
@@ -59,32 +71,44 @@ struct Place<'p, 'f> {
     pointers: &'p [Pointer],
     leading_here: Set,
     depth: usize,
-    found: &'f mut Vec<Found>,
+    wanted: Option<usize>,
+    lookup: &'f mut Lookup,
+}
+
+/// The positions in a set.
+fn positions(set: Set) -> impl Iterator<Item = usize> {
+    (0..MOST_POINTERS).filter(move |position| set & 1 << position != 0)
 }
 
 impl Place<'_, '_> {
-    fn positions(&self) -> impl Iterator<Item = usize> + use<> {
-        let set = self.leading_here;
-        (0..MOST_POINTERS).filter(move |position| set & 1 << position != 0)
+    /// Those of the pointers that lead here for which this holds.
+    fn those(&self, holds: impl Fn(&[String]) -> bool) -> Set {
+        positions(self.leading_here)
+            .filter(|&position| holds(self.pointers[position].keys()))
+            .fold(0, |set, position| set | 1 << position)
     }
 
     /// The pointers that go on to this key.
     fn towards(&self, key: &str) -> Set {
-        self.positions()
-            .filter(|&position| {
-                let keys = self.pointers[position].keys();
-                keys.get(self.depth).is_some_and(|next| next == key)
-            })
-            .fold(0, |set, position| set | 1 << position)
+        self.those(|keys| keys.get(self.depth).is_some_and(|next| next == key))
     }
 
-    /// Notes this value for the pointers that end here.
-    fn note(&mut self, value: impl Fn() -> Found) {
-        for position in self.positions() {
-            if self.pointers[position].keys().len() == self.depth {
-                self.found[position] = value();
-            }
+    /// The pointers that go on to this item of an array.
+    fn towards_item(&self, index: usize) -> Set {
+        self.those(|keys| {
+            let next = keys.get(self.depth);
+            next.is_some_and(|next| index_of(next) == Some(index))
+        })
+    }
+
+    /// Notes this value for the pointers that end here; whether the wanted one is among them.
+    fn note(&mut self, value: Found) -> bool {
+        let ending = self.those(|keys| keys.len() == self.depth);
+        for position in positions(ending) {
+            self.lookup.found[position] = value;
         }
+        self.wanted
+            .is_some_and(|wanted| positions(ending).any(|position| position == wanted))
     }
 
     fn inner(&mut self, leading_there: Set) -> Place<'_, '_> {
@@ -92,7 +116,8 @@ impl Place<'_, '_> {
             pointers: self.pointers,
             leading_here: leading_there,
             depth: self.depth + 1,
-            found: self.found,
+            wanted: self.wanted,
+            lookup: self.lookup,
         }
     }
 }
@@ -121,29 +146,30 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
 
     fn visit_bool<E: de::Error>(mut self, value: bool) -> Result<(), E> {
         if value {
-            self.note(|| Found::Other);
+            self.note(Found::Other);
         }
         Ok(())
     }
 
     fn visit_u64<E: de::Error>(mut self, value: u64) -> Result<(), E> {
-        self.note(|| Found::Whole(value));
+        self.note(Found::Whole(value));
         Ok(())
     }
 
     fn visit_i64<E: de::Error>(mut self, _: i64) -> Result<(), E> {
-        self.note(|| Found::Other);
+        self.note(Found::Other);
         Ok(())
     }
 
     fn visit_f64<E: de::Error>(mut self, _: f64) -> Result<(), E> {
-        self.note(|| Found::Other);
+        self.note(Found::Other);
         Ok(())
     }
 
     fn visit_str<E: de::Error>(mut self, value: &str) -> Result<(), E> {
-        if !value.is_empty() {
-            self.note(|| Found::Text(value.to_owned()));
+        if !value.is_empty() && self.note(Found::Text) {
+            self.lookup.text.clear();
+            self.lookup.text.push_str(value);
         }
         Ok(())
     }
@@ -151,14 +177,14 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         let mut index = 0usize;
         loop {
-            let towards = self.towards(&index.to_string());
+            let towards = self.towards_item(index);
             if items.next_element_seed(self.inner(towards))?.is_none() {
                 break;
             }
             index += 1;
         }
         if index > 0 {
-            self.note(|| Found::Other);
+            self.note(Found::Other);
         }
         Ok(())
     }
@@ -170,10 +196,16 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
             members.next_value_seed(self.inner(towards))?;
         }
         if any {
-            self.note(|| Found::Other);
+            self.note(Found::Other);
         }
         Ok(())
     }
+}
+
+/// The position in an array that a key of a pointer names (RFC 6901, section 4).
+fn index_of(key: &str) -> Option<usize> {
+    let has_one_form = key == "0" || !key.starts_with(['0', '+']);
+    key.parse().ok().filter(|_| has_one_form)
 }
 
 /// The key of a member: which pointers go on through it.
@@ -203,38 +235,41 @@ impl Visitor<'_> for Key<'_, '_, '_> {
 mod tests {
     use super::*;
 
-    fn look(json: &str, pointers: &[&str]) -> Vec<Found> {
+    fn look(json: &str, pointers: &[&str], wanted: Option<usize>) -> Lookup {
         let pointers: Vec<Pointer> = pointers
             .iter()
             .map(|text| Pointer::parse(text).unwrap())
             .collect();
-        let mut found = Vec::new();
-        find(json.as_bytes(), &pointers, &mut found).unwrap();
-        found
+        let mut lookup = Lookup::default();
+        find(json.as_bytes(), &pointers, wanted, &mut lookup).unwrap();
+        lookup
     }
 
     #[test]
     fn finds_what_is_there_in_one_pass() {
         let json = r#"{"id": {"x": [1, {"y": 2}]}, "choices": [{"delta": {"content": "a\nb"}}, {"delta": {"content": "no"}}], "usage": {"n": 7}}"#;
+        let pointers = [
+            "/choices/0/delta/content",
+            "/usage/n",
+            "/usage",
+            "/missing",
+            "/choices/1/delta",
+            "",
+            "/choices/01",
+        ];
+        let lookup = look(json, &pointers, Some(0));
+        assert_eq!(lookup.text, "a\nb");
+        assert_eq!(look(json, &pointers, Some(1)).text, "");
         assert_eq!(
-            look(
-                json,
-                &[
-                    "/choices/0/delta/content",
-                    "/usage/n",
-                    "/usage",
-                    "/missing",
-                    "/choices/1/delta",
-                    ""
-                ]
-            ),
+            lookup.found,
             [
-                Found::Text("a\nb".to_owned()),
+                Found::Text,
                 Found::Whole(7),
                 Found::Other,
                 Found::Nothing,
                 Found::Other,
-                Found::Other
+                Found::Other,
+                Found::Nothing,
             ]
         );
     }
@@ -245,7 +280,7 @@ mod tests {
         let pointers = [
             "/null", "/false", "/text", "/list", "/object", "/true", "/half", "/minus", "/zero",
         ];
-        let found = look(json, &pointers);
+        let found = look(json, &pointers, None).found;
         assert!(
             found[..5].iter().all(|found| *found == Found::Nothing),
             "{found:?}"
@@ -256,9 +291,12 @@ mod tests {
 
     #[test]
     fn what_is_not_json_is_told() {
-        let mut found = Vec::new();
+        let mut lookup = Lookup::default();
         for text in ["", "{", "[DONE]", "{} {}"] {
-            assert!(find(text.as_bytes(), &[], &mut found).is_err(), "{text}");
+            assert!(
+                find(text.as_bytes(), &[], None, &mut lookup).is_err(),
+                "{text}"
+            );
         }
     }
 }

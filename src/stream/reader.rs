@@ -1,6 +1,6 @@
 //! Reads one streamed answer from its first to its last byte.
 
-use super::find::Found;
+use super::find::Lookup;
 use super::ndjson::NdjsonParser;
 use super::shape::Shape;
 use super::sse::SseParser;
@@ -66,7 +66,7 @@ pub enum Trouble {
 pub struct Reader {
     sse: SseParser,
     ndjson: NdjsonParser,
-    found: Vec<Found>,
+    lookup: Lookup,
     state: State,
 }
 
@@ -75,7 +75,9 @@ pub struct Reader {
 struct State {
     events: u64,
     tokens: Option<u64>,
-    finish: Option<String>,
+    finished: bool,
+    /// Why, where the server said so.
+    reason: String,
     done: bool,
     trouble: Option<Trouble>,
 }
@@ -85,7 +87,12 @@ impl Reader {
     pub fn reset(&mut self) {
         self.sse.reset();
         self.ndjson.reset();
-        self.state = State::default();
+        let mut reason = std::mem::take(&mut self.state.reason);
+        reason.clear();
+        self.state = State {
+            reason,
+            ..State::default()
+        };
     }
 
     /// Reads the next piece of a stream, and returns how many events with tokens it completed.
@@ -93,13 +100,13 @@ impl Reader {
         let Self {
             sse,
             ndjson,
-            found,
+            lookup,
             state,
         } = self;
         let (before, shape) = (state.events, &form.shape);
         let read = match form.format {
-            Format::Sse => sse.feed(bytes, |event| state.event(shape, found, event.data)),
-            Format::Ndjson => ndjson.feed(bytes, |line| state.event(shape, found, line)),
+            Format::Sse => sse.feed(bytes, |event| state.event(shape, lookup, event.data)),
+            Format::Ndjson => ndjson.feed(bytes, |line| state.event(shape, lookup, line)),
         };
         if read.is_err() {
             state.trouble.get_or_insert(Trouble::TooLong);
@@ -111,13 +118,13 @@ impl Reader {
     pub fn finish(&mut self, form: &StreamForm) -> u64 {
         let Self {
             ndjson,
-            found,
+            lookup,
             state,
             ..
         } = self;
         let before = state.events;
         if form.format == Format::Ndjson {
-            ndjson.finish(|line| state.event(&form.shape, found, line));
+            ndjson.finish(|line| state.event(&form.shape, lookup, line));
         }
         state.events - before
     }
@@ -130,18 +137,18 @@ impl Reader {
         if let Some(trouble) = &self.state.trouble {
             return Err(trouble.clone());
         }
-        if form.ending.finish && self.state.finish.is_none() {
+        if form.ending.finish && !self.state.finished {
             return Err(Trouble::CutOff("a reason of its end"));
         }
         if form.ending.done && !self.state.done {
             return Err(Trouble::CutOff("the mark of its end"));
         }
-        if let Some(reason) = &self.state.finish
+        if self.state.finished
             && !form.reasons.is_empty()
-            && !form.reasons.contains(reason)
+            && !form.reasons.contains(&self.state.reason)
         {
             return Err(Trouble::WrongReason {
-                found: reason.clone(),
+                found: self.state.reason.clone(),
                 expected: form.reasons.join(" or "),
             });
         }
@@ -160,12 +167,12 @@ impl Reader {
 }
 
 impl State {
-    fn event(&mut self, shape: &Shape, found: &mut Vec<Found>, data: &[u8]) {
+    fn event(&mut self, shape: &Shape, lookup: &mut Lookup, data: &[u8]) {
         // What follows the mark of the end is not part of the answer.
         if self.done {
             return;
         }
-        match shape.read(data, found) {
+        match shape.read(data, lookup) {
             Err(error) => {
                 self.trouble.get_or_insert(Trouble::NotJson(error));
             }
@@ -176,7 +183,12 @@ impl State {
                 }
                 self.events += u64::from(piece.content);
                 self.tokens = piece.tokens.or(self.tokens);
-                self.finish = self.finish.take().or(piece.finish);
+                if let Some(reason) = piece.finish
+                    && !self.finished
+                {
+                    self.finished = true;
+                    self.reason.push_str(reason);
+                }
                 self.done = piece.done;
             }
         }

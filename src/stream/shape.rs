@@ -1,6 +1,6 @@
 //! What the events of a stream mean: which of them carry tokens, and which say that it is over.
 
-use super::find::{Found, MOST_POINTERS, find};
+use super::find::{Found, Lookup, MOST_POINTERS, find};
 use super::pointer::Pointer;
 
 /// Where in an event the things stand that are measured.
@@ -17,12 +17,12 @@ pub struct Shape {
 }
 
 /// What one event says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Piece {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Piece<'a> {
     /// It carries a part of the answer that is not empty.
     pub(super) content: bool,
     /// It says why the answer is over.
-    pub(super) finish: Option<String>,
+    pub(super) finish: Option<&'a str>,
     /// It says how many tokens the answer has.
     pub(super) tokens: Option<u64>,
     /// It says that something went wrong.
@@ -101,11 +101,15 @@ impl Shape {
         self.done.is_some()
     }
 
-    /// Reads one event; `found` is memory that is used again and again.
+    /// Reads one event; `lookup` is memory that is used again and again.
     ///
     /// # Errors
     /// When the event is not JSON, though the shape looks into it.
-    pub(super) fn read(&self, event: &[u8], found: &mut Vec<Found>) -> Result<Piece, String> {
+    pub(super) fn read<'l>(
+        &self,
+        event: &[u8],
+        lookup: &'l mut Lookup,
+    ) -> Result<Piece<'l>, String> {
         if let Some(done) = &self.done
             && event.trim_ascii() == done.as_bytes()
         {
@@ -120,16 +124,13 @@ impl Shape {
                 ..Piece::default()
             });
         }
-        find(event, &self.pointers, found).map_err(|error| error.to_string())?;
-        let mut at = |position: Option<usize>| {
-            position.map_or(Found::Nothing, |position| {
-                std::mem::take(&mut found[position])
-            })
-        };
+        find(event, &self.pointers, self.finish, lookup).map_err(|error| error.to_string())?;
+        let Lookup { found, text } = lookup;
+        let at = |position: Option<usize>| position.map_or(Found::Nothing, |at| found[at]);
         let finish = match at(self.finish) {
             Found::Nothing => None,
-            Found::Text(reason) => Some(reason),
-            Found::Whole(_) | Found::Other => Some("true".to_owned()),
+            Found::Text => Some(text.as_str()),
+            Found::Whole(_) | Found::Other => Some("true"),
         };
         let tokens = match at(self.tokens) {
             Found::Whole(tokens) => Some(tokens),
@@ -158,16 +159,16 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(shape: &Shape, event: &str, expected: &Piece) {
-        let mut found = Vec::new();
+    fn check(shape: &Shape, event: &str, expected: &Piece<'_>) {
+        let mut lookup = Lookup::default();
         assert_eq!(
-            &shape.read(event.as_bytes(), &mut found).unwrap(),
+            &shape.read(event.as_bytes(), &mut lookup).unwrap(),
             expected,
             "{event}"
         );
     }
 
-    fn content() -> Piece {
+    fn content() -> Piece<'static> {
         Piece {
             content: true,
             ..Piece::default()
@@ -192,7 +193,7 @@ mod tests {
             last,
             &Piece {
                 content: true,
-                finish: Some("stop".to_owned()),
+                finish: Some("stop"),
                 ..Piece::default()
             },
         );
@@ -221,7 +222,7 @@ mod tests {
                 ..Piece::default()
             },
         );
-        assert!(chat.read(b"<html>", &mut Vec::new()).is_err());
+        assert!(chat.read(b"<html>", &mut Lookup::default()).is_err());
     }
 
     #[test]
@@ -243,7 +244,7 @@ mod tests {
             &ollama,
             r#"{"message":{"content":""},"done":true,"eval_count":12}"#,
             &Piece {
-                finish: Some("true".to_owned()),
+                finish: Some("true"),
                 tokens: Some(12),
                 ..Piece::default()
             },

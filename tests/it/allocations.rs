@@ -1,16 +1,20 @@
-//! In steady state a request allocates nothing: not its bytes, not its answer, not its timer.
+//! In steady state a request allocates nothing: not its bytes, not its answer, not its timer, and nothing
+//! in the engine that sends it.
 
-use crate::support::plan_with;
 use crate::support::tcp::{Manner, Tcp};
-use bench::engine::ports::{Call, Client, Slot, Target};
+use crate::support::{FakeWall, Kept, header, plan_with};
+use bench::engine::ports::{Call, Client, Exchange, Sink, Slot, Stop, Target};
+use bench::engine::{self, Placement, Ports, RunClock};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
-use bench::record::Outcome;
+use bench::record::{Entry, Outcome, RunRecord};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The system's allocator, which counts what each thread asks for.
@@ -119,6 +123,131 @@ fn a_request_that_is_rendered_allocates_nothing() {
 path = "/items/{{number}}?tag={{pick:a,b}}"
 headers = { x-request-id = "{{uuid}}" }"#;
     assert_eq!(allocations_of_a_thousand(request), 0);
+}
+
+/// A target that notes at the begin of each request how much its worker has allocated until then.
+#[derive(Clone)]
+struct Noted<T> {
+    target: T,
+    notes: Arc<Mutex<Vec<u64>>>,
+}
+
+impl<T: Target> Target for Noted<T> {
+    type Client = Noted<T::Client>;
+
+    fn client(&self) -> Self::Client {
+        Noted {
+            target: self.target.client(),
+            notes: Arc::clone(&self.notes),
+        }
+    }
+}
+
+impl<C: Client> Client for Noted<C> {
+    type Slot = Noted<C::Slot>;
+
+    fn open(&self) -> Self::Slot {
+        Noted {
+            target: self.target.open(),
+            notes: Arc::clone(&self.notes),
+        }
+    }
+}
+
+impl<S: Slot> Slot for Noted<S> {
+    async fn exchange(&mut self, call: Call<'_>) -> Exchange {
+        self.notes.lock().unwrap().push(ALLOCATIONS.get());
+        self.target.exchange(call).await
+    }
+
+    fn reclaim(&mut self, gaps_ns: Vec<u64>) {
+        self.target.reclaim(gaps_ns);
+    }
+}
+
+/// One in a hundred requests.
+const FEW: usize = 100;
+
+/// After how many of ten thousand requests the worker had allocated something, once it is warm: a few, as
+/// it hands over a second of its books or meets a latency that it has not seen before.
+fn allocating_requests(request: &str, body: &[u8], load: &str) -> usize {
+    const WARM: usize = 2000;
+    const COUNT: usize = 10_000 + WARM;
+    let server = Tcp::serve(Manner::Answer(200, body.to_vec(), Duration::ZERO));
+    let text = format!(
+        r#"
+name = "steady"
+[target]
+url = "{}"
+[request.get]
+{request}
+[[phase]]
+name = "only"
+count = {COUNT}
+{load}
+"#,
+        server.url()
+    );
+    let plan = plan_with(&text, 1, &[]);
+    let TargetAddress::Http(url) = plan.target.address.clone() else {
+        panic!("the target is a URL");
+    };
+    let notes = Arc::new(Mutex::new(Vec::with_capacity(COUNT)));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut sink = Kept::default();
+    let started = Entry::RunStarted(Box::new(header(&plan)));
+    sink.entry(started).unwrap();
+    runtime.block_on(async {
+        let connect = TcpConnect::resolve(&url.host, url.port).await.unwrap();
+        let target = HttpTarget::new(&plan, &url, connect).unwrap();
+        let (_stopper, stop) = watch::channel(Stop::Go);
+        let ports = Ports {
+            target: Noted {
+                target,
+                notes: Arc::clone(&notes),
+            },
+            probes: Vec::new(),
+            absent: Vec::new(),
+            sink: &mut sink,
+            stop,
+            wall: &FakeWall::default(),
+            placement: Placement::Threads,
+        };
+        engine::run(&plan, RunClock::start(), ports).await.unwrap();
+    });
+    let record = RunRecord::from_journal(sink.entries).unwrap();
+    let outcomes = &record.phases[0].total.outcomes;
+    assert_eq!(outcomes.of(Outcome::Ok), COUNT as u64);
+    let notes = notes.lock().unwrap();
+    assert_eq!(notes.len(), COUNT);
+    notes[WARM..]
+        .windows(2)
+        .filter(|pair| pair[0] != pair[1])
+        .count()
+}
+
+#[test]
+fn the_engine_allocates_nothing_for_a_request() {
+    for load in ["concurrency = 8", "rate = 5000\nmax_in_flight = 64"] {
+        let allocating = allocating_requests("path = \"/\"", b"ok", load);
+        assert!(allocating <= FEW, "{load}: {allocating}");
+    }
+}
+
+#[test]
+fn the_engine_allocates_nothing_for_a_token() {
+    let tokens = 40;
+    let token = r#"data: {"id":"chat-1","object":"chat.completion.chunk","created":1732752000,"model":"m","choices":[{"index":0,"delta":{"content":" the"},"logprobs":null,"finish_reason":null}]}"#;
+    let mut body = format!("{token}\n\n").repeat(tokens);
+    body.push_str(
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n",
+    );
+    let request = "path = \"/\"\nstream = \"sse\"\nshape = \"openai-chat\"";
+    let allocating = allocating_requests(request, body.as_bytes(), "concurrency = 8");
+    assert!(allocating <= FEW, "{allocating}");
 }
 
 #[test]

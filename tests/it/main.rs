@@ -40,6 +40,7 @@ mod layers;
 mod leaks;
 mod open_loop;
 mod real_load;
+mod resolution;
 mod scenarios;
 mod streams;
 #[cfg(target_os = "linux")]

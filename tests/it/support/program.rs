@@ -81,7 +81,8 @@ impl Bench {
         self.scrubbed(shell, args)
     }
 
-    fn scrubbed(&self, mut command: Command, args: &[&str]) -> Command {
+    /// Another command, with these arguments.
+    pub(crate) fn scrubbed(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .args(args)
             .current_dir(self.path())

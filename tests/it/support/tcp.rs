@@ -30,7 +30,12 @@ pub(crate) struct Tcp {
 
 impl Tcp {
     pub(crate) fn serve(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve_at(([127, 0, 0, 1], 0).into(), manner)
+    }
+
+    /// The same at an address of the test's choice.
+    pub(crate) fn serve_at(address: SocketAddr, manner: Manner) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&requests);
