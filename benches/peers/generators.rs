@@ -65,7 +65,7 @@ impl Generator {
         std::fs::write(&body_file, body()).unwrap();
         let duration = format!("{seconds}s");
         let mut command = Command::new("taskset");
-        command.args(["-c", &super::measure::client_core().to_string()]);
+        command.args(["-c", &super::place::client_core().to_string()]);
         match self {
             Self::Bench => {
                 let scenario = folder.join("peer.toml");

@@ -15,6 +15,8 @@ mod generators;
 #[cfg(target_os = "linux")]
 mod measure;
 #[cfg(target_os = "linux")]
+mod place;
+#[cfg(target_os = "linux")]
 mod server;
 #[cfg(target_os = "linux")]
 mod table;
@@ -22,7 +24,9 @@ mod table;
 #[cfg(target_os = "linux")]
 use generators::Generator;
 #[cfg(target_os = "linux")]
-use measure::{Load, Place, Running};
+use measure::{Load, Running};
+#[cfg(target_os = "linux")]
+use place::Place;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {

@@ -36,6 +36,7 @@ struct Server {
     requests: u64,
     /// From the kernel's receipt of a request to the hand-over of its answer, in nanoseconds.
     truth: Histogram<u64>,
+    arrivals: Arrivals,
     answer: Vec<u8>,
     control: Vec<u8>,
     buffer: Vec<u8>,
@@ -43,7 +44,7 @@ struct Server {
 
 /// Serves until it is killed; the first line on standard output is the port.
 pub(crate) fn serve(core: usize, delay_us: u64) -> ! {
-    super::measure::pin_self(core);
+    super::place::pin_self(core);
     let mut poll = Poll::new().unwrap();
     let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     poll.registry()
@@ -63,6 +64,7 @@ pub(crate) fn serve(core: usize, delay_us: u64) -> ! {
         delay: Duration::from_micros(delay_us),
         requests: 0,
         truth: Histogram::new(3).unwrap(),
+        arrivals: Arrivals::default(),
         answer,
         control: nix::cmsg_space!(TimeSpec),
         buffer: vec![0; 64 * 1024],
@@ -157,6 +159,7 @@ impl Server {
                 }
                 connection.pending.drain(..used);
                 let received = stamp.unwrap_or_else(wall);
+                self.arrivals.count(received);
                 if self.delay.is_zero() {
                     self.answer_now(place, received);
                 } else {
@@ -196,17 +199,45 @@ impl Server {
     /// What it has done since it was last asked, as an answer to `GET /account`.
     fn account(&mut self) -> String {
         let body = format!(
-            "{} {} {}",
+            "{} {} {} {}",
             self.requests,
             self.truth.value_at_quantile(0.5),
-            self.truth.value_at_quantile(0.99)
+            self.truth.value_at_quantile(0.99),
+            self.arrivals.dispersion()
         );
         self.requests = 0;
+        self.arrivals = Arrivals::default();
         self.truth.reset();
         format!(
             "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
+    }
+}
+
+/// How many requests came in each millisecond since the first, by the kernel's stamps.
+#[derive(Default)]
+struct Arrivals {
+    first: Option<Duration>,
+    counts: Vec<u32>,
+}
+
+impl Arrivals {
+    fn count(&mut self, at: Duration) {
+        let first = *self.first.get_or_insert(at);
+        let millisecond = usize::try_from(at.saturating_sub(first).as_millis()).unwrap();
+        if self.counts.len() <= millisecond {
+            self.counts.resize(millisecond + 1, 0);
+        }
+        self.counts[millisecond] += 1;
+    }
+
+    /// The index of dispersion: variance over mean of the counts. The last millisecond is not whole.
+    fn dispersion(&self) -> f64 {
+        let whole = &self.counts[..self.counts.len().saturating_sub(1)];
+        let mean = whole.iter().map(|&count| f64::from(count)).sum::<f64>() / whole.len() as f64;
+        let square = |&count: &u32| (f64::from(count) - mean).powi(2);
+        whole.iter().map(square).sum::<f64>() / whole.len() as f64 / mean
     }
 }
 

@@ -1,6 +1,7 @@
 //! Medians and ratios, as a table and as JSON.
 
-use super::measure::{Place, Running};
+use super::measure::Running;
+use super::place::Place;
 use std::path::PathBuf;
 
 fn median(mut values: Vec<f64>) -> f64 {
