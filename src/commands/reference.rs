@@ -118,7 +118,9 @@ fn kind(property: &Value) -> String {
         return values.join(", ");
     }
     if let Some(choices) = property["anyOf"].as_array() {
-        let choices: Vec<String> = choices.iter().map(kind).collect();
+        // Placeholders stand in any string; the page says so once.
+        let is_value = |choice: &&Value| choice["$ref"] != "#/$defs/placeholder";
+        let choices: Vec<String> = choices.iter().filter(is_value).map(kind).collect();
         return choices.join(" or ");
     }
     match property["type"].as_str() {

@@ -305,6 +305,14 @@ fn the_schema_has_the_keys_of_the_parser() {
             missing.is_empty(),
             "{title}: not in the schema: {missing:?}"
         );
+        // One definition serves the three kinds of sources, and has the keys of all of them.
+        if !title.starts_with("[[telemetry.") {
+            let invented: Vec<&String> = known.difference(&keys).collect();
+            assert!(
+                invented.is_empty(),
+                "{title}: only in the schema: {invented:?}"
+            );
+        }
     }
 }
 
@@ -323,6 +331,27 @@ fn shipped_scenarios_fit_the_schema() {
             );
         }
     }
+}
+
+#[test]
+fn placeholders_may_stand_for_words_and_other_words_may_not() {
+    let scenario = |order: &str, resolve: &str| {
+        format!(
+            "name = \"n\"\n[target]\nurl = \"http://h\"\nresolve = \"{resolve}\"\n\
+             [request.r]\nmethod = \"{order}\"\npath = \"/\"\n\
+             [[phase]]\nname = \"p\"\nconcurrency = 1\nduration = \"5s\"\n"
+        )
+    };
+    valid(
+        &scenario("${METHOD:-POST}", "${RESOLVE:-once}"),
+        "placeholders",
+    );
+    valid(&scenario("POST", "once"), "words");
+    let wrong = std::panic::catch_unwind(|| valid(&scenario("SHOUT", "once"), "wrong"));
+    assert!(wrong.is_err(), "SHOUT fits the schema");
+    // The parser takes what the schema takes.
+    let bench = Bench::with(&scenario("${METHOD:-POST}", "${RESOLVE:-once}"));
+    bench.run(&["check", "scenario.toml"]).exits(0);
 }
 
 /// Panics where a scenario does not fit the schema.
@@ -376,6 +405,9 @@ fn fits(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
         && !values.contains(value)
     {
         return Err(format!("{value} is none of {values:?}"));
+    }
+    if schema["pattern"] == "\\$\\{" && !value.as_str().is_some_and(|text| text.contains("${")) {
+        return Err(format!("{value} has no placeholder"));
     }
     let is_right = match schema["type"].as_str() {
         Some("object") => value.is_object(),

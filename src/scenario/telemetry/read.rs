@@ -86,6 +86,17 @@ fn read_gpu(
         if inner.has("dcgm") {
             return read_dcgm(cx, inner, literal_secrets);
         }
+        if !inner.has("nvml") {
+            cx.error(
+                Code::MissingKey,
+                value.span(),
+                "`gpu` names no source of GPU telemetry",
+                GPU_FORMS,
+            );
+            for key in ["dcgm", "headers", "interval", "labels"] {
+                inner.get(key);
+            }
+        }
         let library = inner.text(cx, "nvml").map(|text| text.value);
         inner.finish(cx);
         return GpuSource::Nvml(library);
