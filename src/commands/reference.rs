@@ -1,7 +1,7 @@
 //! Pages of the documentation that are made from the code: scenario keys, metrics, exit codes, codes.
 
 use super::{Output, explain};
-use crate::gate::{LatencyKind, TelemetryMetric};
+use crate::gate::{GrowthMetric, LatencyKind, ScalingMetric, TelemetryMetric};
 use crate::units::Dimension;
 use serde_json::Value;
 
@@ -139,13 +139,16 @@ fn metrics() -> String {
          `METRIC{{flow=NAME}}` or `METRIC{{step=FLOW/STEP}}`.\n\n\
          | metric | limit | |\n|---|---|---|\n"
     );
-    for kind in LatencyKind::ALL {
+    let mut row = |name: &str, dimension: Dimension, describe: &str| {
         text.push_str(&format!(
-            "| `{}.p99` | {} | {} |\n",
-            kind.as_str(),
-            Dimension::Time.example(),
-            cell(kind.describe())
+            "| `{name}` | {} | {} |\n",
+            dimension.example(),
+            cell(describe)
         ));
+    };
+    for kind in LatencyKind::ALL {
+        let name = format!("{}.p99", kind.as_str());
+        row(&name, Dimension::Time, kind.describe());
     }
     for (name, dimension, describe) in [
         (
@@ -158,20 +161,46 @@ fn metrics() -> String {
             Dimension::PerSecond,
             "successful requests per second",
         ),
+        (
+            "goodput",
+            Dimension::PerSecond,
+            "successful requests per second that met every objective of the phase (`slo`)",
+        ),
+        (
+            "tokens_per_second",
+            Dimension::PerSecond,
+            "output tokens per second of all streams",
+        ),
+        (
+            "response.p99.drift",
+            Dimension::Drift,
+            "lasting growth of a percentile of any latency over the phase",
+        ),
     ] {
-        text.push_str(&format!(
-            "| `{name}` | {} | {describe} |\n",
-            dimension.example()
-        ));
+        row(name, dimension, describe);
     }
     for metric in TelemetryMetric::all() {
-        text.push_str(&format!(
-            "| `{}` | {} | {}: {} |\n",
-            metric.name,
-            metric.dimension.example(),
-            metric.statistic.as_str(),
-            cell(metric.describe)
-        ));
+        let describe = format!("{}: {}", metric.statistic.as_str(), metric.describe);
+        row(metric.name, metric.dimension, &describe);
+    }
+    for metric in ScalingMetric::ALL {
+        row(metric.as_str(), metric.dimension(), metric.describe());
+    }
+    for metric in GrowthMetric::all() {
+        row(metric.name, metric.dimension, metric.describe);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_every_metric_that_a_gate_can_name() {
+        let page = metrics();
+        for name in crate::gate::metric_names() {
+            assert!(page.contains(&format!("| `{name}` |")), "{name}");
+        }
+    }
 }
