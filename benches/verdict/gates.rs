@@ -1,7 +1,7 @@
 //! Percentile gates on services that sit exactly on the limit, and how fast they are judged.
 
 use crate::shapes::normal;
-use bench::stats::{ALPHA, Second, Share, effective, lower_bound, upper_bound};
+use bench::stats::{ALPHA, Alphas, Counted, Looks, Second, ShareBounds, Sides, share_bounds};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
@@ -105,17 +105,25 @@ impl Process {
         }
     }
 
-    /// The true 99th percentile, from one very long run.
-    fn p99(self) -> f64 {
+    /// The latency that this share of the requests exceeds.
+    fn threshold(self, share: f64) -> f64 {
         match self {
-            Self::Independent | Self::Shared { .. } => 2.326_347_9_f64.exp(),
-            // P(response > t) = e^{-(1-ρ) t / (ρ/λ…)}: exponential with mean busy/(1-busy).
-            Self::Queue { busy } => busy / (1.0 - busy) * 100.0_f64.ln(),
+            Self::Independent | Self::Shared { .. } => {
+                let normal = bench::stats::normal_quantile(1.0 - share);
+                normal.exp()
+            }
+            // The response time of M/M/1 is exponential with mean busy/(1-busy), in units of 1/rate.
+            Self::Queue { busy } => busy / (1.0 - busy) * (1.0 / share).ln(),
             Self::Stalls => {
                 let mut rng = Pcg64Mcg::seed_from_u64(1);
                 let mut all: Vec<f64> = self.run(400_000, &mut rng).concat();
-                all.sort_by(f64::total_cmp);
-                all[all.len() / 100 * 99]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a place in a list"
+                )]
+                let place = (all.len() as f64 * (1.0 - share)) as usize;
+                *all.select_nth_unstable_by(place, f64::total_cmp).1
             }
         }
     }
@@ -126,15 +134,15 @@ pub(crate) fn tables(repetitions: u32) -> Value {
     println!("Percentile gates on the limit, {repetitions} runs each: false PASS/false FAIL");
     let mut rows = serde_json::Map::new();
     for (name, process) in PROCESSES {
-        let limit = process.p99();
+        let limit = process.threshold(0.01);
         let cells = [300, 1800].map(|seconds| {
             let (mut pass, mut fail) = (0.0, 0.0);
             for seed in 0..u64::from(repetitions) {
                 let mut rng = Pcg64Mcg::seed_from_u64(7000 + seed);
                 let latencies = process.run(seconds, &mut rng);
-                let share = worth(&latencies, limit);
-                pass += f64::from(u8::from(upper_bound(share, ALPHA) < 0.01));
-                fail += f64::from(u8::from(lower_bound(share, ALPHA) > 0.01));
+                let bounds = bounds(&latencies, limit, AT_THE_END);
+                pass += f64::from(u8::from(bounds.upper < ALLOWED));
+                fail += f64::from(u8::from(bounds.lower > ALLOWED));
             }
             let all = f64::from(repetitions);
             (pass / all, fail / all)
@@ -148,12 +156,80 @@ pub(crate) fn tables(repetitions: u32) -> Value {
     Value::Object(rows)
 }
 
-/// What the sample is worth, as the gate sees it.
-fn worth(latencies: &[Vec<f64>], limit: f64) -> Share {
+/// PASS, FAIL and the time taken by a p99 gate of a phase of at most half an hour that ends once it is
+/// decided, where this share of the requests is over the limit.
+pub(crate) fn early(repetitions: u32) -> Value {
+    const SECONDS: usize = 1800;
+    const TRUTHS: [f64; 4] = [0.01, 0.001, 0.003, 0.03];
+    println!(
+        "\nEarly decision, p99, at most {SECONDS} s, {repetitions} runs each, by true share over the limit: \
+         PASS/FAIL/time"
+    );
+    println!(
+        "{:15} {}",
+        "",
+        TRUTHS
+            .map(|truth| format!("{:>20}", format!("{:.1} %", truth * 100.0)))
+            .concat()
+    );
+    let mut rows = serde_json::Map::new();
+    for (name, process) in PROCESSES {
+        let cells = TRUTHS.map(|truth| {
+            let limit = process.threshold(truth);
+            let (mut pass, mut fail, mut time) = (0.0, 0.0, 0.0);
+            for seed in 0..u64::from(repetitions) {
+                let mut rng = Pcg64Mcg::seed_from_u64(9000 + seed);
+                let latencies = process.run(SECONDS, &mut rng);
+                let (passed, failed, after) = decided(&latencies, limit);
+                pass += f64::from(u8::from(passed));
+                fail += f64::from(u8::from(failed));
+                time += after as f64 / SECONDS as f64;
+            }
+            let all = f64::from(repetitions);
+            (pass / all, fail / all, time / all)
+        });
+        let text = cells
+            .map(|(pass, fail, time)| format!("   {pass:.3}/{fail:.3}/{time:.2}"))
+            .concat();
+        println!("{name:15} {text}");
+        rows.insert(name.to_owned(), json!(cells));
+    }
+    Value::Object(rows)
+}
+
+/// Whether the gate passed, whether it failed, and after how many seconds.
+fn decided(latencies: &[Vec<f64>], limit: f64) -> (bool, bool, usize) {
+    let looks = Looks::new(latencies.len() as f64, ALLOWED, Sides::Both, None);
+    let ends = looks.at_s().iter().map(|&at| (at, looks.at(at)));
+    let ends = ends.chain([(latencies.len() as u64, Some(looks.at_the_end()))]);
+    for (at, alphas) in ends {
+        let at = usize::try_from(at).expect("half an hour");
+        let bounds = bounds(&latencies[..at], limit, alphas.expect("a look"));
+        if bounds.upper < ALLOWED || bounds.lower > ALLOWED {
+            return (bounds.upper < ALLOWED, bounds.lower > ALLOWED, at);
+        }
+    }
+    (false, false, latencies.len())
+}
+
+/// What a p99 allows.
+const ALLOWED: f64 = 0.01;
+
+const AT_THE_END: Alphas = Alphas {
+    pass: Some(ALPHA),
+    fail: ALPHA,
+};
+
+/// The bounds of the share over the limit, as the gate sees them.
+fn bounds(latencies: &[Vec<f64>], limit: f64, alphas: Alphas) -> ShareBounds {
     let mut all = latencies.concat();
-    all.sort_by(f64::total_cmp);
-    let at = |percent: usize| all[(all.len() * percent).div_ceil(100).saturating_sub(1)];
-    let seconds = |threshold: f64| {
+    let total = all.len();
+    let mut at = |percent: usize| {
+        let place = (total * percent).div_ceil(100).saturating_sub(1);
+        *all.select_nth_unstable_by(place, f64::total_cmp).1
+    };
+    let (p95, p99) = (at(95), at(99));
+    let seconds = |threshold: f64| -> Vec<Vec<Second>> {
         let of = |second: &Vec<f64>| Second {
             requests: second.len() as u64,
             over: second
@@ -163,11 +239,13 @@ fn worth(latencies: &[Vec<f64>], limit: f64) -> Share {
         };
         vec![latencies.iter().map(of).collect()]
     };
-    let thresholds = [seconds(limit), seconds(at(95)), seconds(at(99))];
-    let effective = effective(&thresholds, ALPHA).expect("many seconds");
-    let over = all.iter().filter(|latency| **latency > limit).count();
-    Share {
-        count: over as f64 / all.len() as f64 * effective.requests,
-        total: effective.requests,
-    }
+    let thresholds = [seconds(limit), seconds(p95), seconds(p99)];
+    let over = thresholds[0][0].iter().map(|second| second.over).sum();
+    let counted = Counted {
+        at_most: over,
+        at_least: over,
+        total: total as u64,
+        open: 0,
+    };
+    share_bounds(&thresholds, counted, alphas).expect("many seconds")
 }

@@ -21,6 +21,7 @@ fn main() {
     let repetitions = if quick { 20 } else { 200 };
     let result = json!({
         "percentile_gates": gates::tables(repetitions),
+        "early": gates::early(repetitions / 2),
         "leaks_1h": leaks(1.0, repetitions),
         "leaks_8h": leaks(8.0, repetitions / 4),
         "judging_8h_s": speed::judging(),

@@ -122,6 +122,7 @@ fn header(window_ns: u64) -> Header {
             slo: Vec::new(),
             warmup_ns: 0,
             duration_ns: Some(window_ns),
+            decided_after_ns: None,
             count: None,
             drain_ns: SECOND_NS,
             gates: GATES.map(str::to_owned).to_vec(),

@@ -200,6 +200,7 @@ fn plan_for(
         load,
         group: None,
         stop: Stop::After(length),
+        decided_after: None,
         gates: gates.to_vec(),
         ..phase.clone()
     };

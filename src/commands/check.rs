@@ -95,6 +95,17 @@ fn describe(plan: &Plan, known: &Known) -> String {
             );
             write(&mut out, "", &text);
         }
+        if let Some(after) = phase.decided_after {
+            let from = if after.is_zero() {
+                "as soon as its gates are decided".to_owned()
+            } else {
+                format!(
+                    "once its gates are decided, after {} at least",
+                    units::duration(after)
+                )
+            };
+            write(&mut out, "", &format!("  ends {from}"));
+        }
         if let Some(group) = &phase.group {
             write(&mut out, "", &format!("  side by side with group {group}"));
         }

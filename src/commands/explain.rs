@@ -326,6 +326,12 @@ const DOUBTS: &[Explanation] = &[
                with --results.",
     },
     Explanation {
+        code: "aborted",
+        what: "a gate that says `abort` had certainly failed, so the run was ended",
+        text: "The verdict is FAIL, with the same certainty as at the end: looks before the end spend a part of\n\
+               the five per cent that a wrong FAIL may cost. Phases that had not begun were not run.",
+    },
+    Explanation {
         code: "interrupted",
         what: "the run was interrupted from outside",
         text: "The report shows what there is; an interrupted run cannot pass.",

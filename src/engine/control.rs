@@ -8,6 +8,7 @@ use super::sampler::{self, Samplers};
 use super::worker::{self, Finished, Orders};
 use crate::plan::{PhasePlan, Plan};
 use crate::record::{Doubt, Entry, Interval, Samples, SourceInfo};
+use crate::verdict::{Decision, Lookout};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -67,7 +68,7 @@ pub async fn run<T: Target>(
     ports: Ports<'_, T>,
 ) -> Result<(), EngineFault> {
     let (out, messages) = unbounded_channel();
-    let (halt, halted) = watch::channel(Stop::Go);
+    let (halt, _) = watch::channel(Stop::Go);
     let mut sources: Vec<SourceInfo> = ports.probes.iter().map(|probe| probe.info()).collect();
     let source_names: Vec<String> = sources.iter().map(|info| info.name.clone()).collect();
     sources.extend(ports.absent);
@@ -95,7 +96,6 @@ pub async fn run<T: Target>(
             plan,
             target: &ports.target,
             out: &out,
-            halted: &halted,
         };
         result = control.run_step(step, &crew).await;
         if result.is_err() {
@@ -120,7 +120,6 @@ struct Crew<'a, T> {
     plan: &'a Plan,
     target: &'a T,
     out: &'a UnboundedSender<Message>,
-    halted: &'a watch::Receiver<Stop>,
 }
 
 struct Control<'a> {
@@ -170,6 +169,7 @@ impl Control<'_> {
         for index in step {
             let phase = &crew.plan.phases[index];
             let workers = crew.plan.workers.min(phase.load.slots() as usize).max(1);
+            let (halt, halted) = watch::channel(*self.halt.borrow());
             let mut spares = Vec::with_capacity(workers);
             threads.resize_with(threads.len().max(workers), Vec::new);
             for (worker, thread) in threads.iter_mut().take(workers).enumerate() {
@@ -185,7 +185,7 @@ impl Control<'_> {
                     seed: crew.plan.seed,
                     clock: self.clock,
                     timer: self.placement.timer(),
-                    stop: crew.halted.clone(),
+                    stop: halted.clone(),
                     out: crew.out.clone(),
                     spares: spare_receiver,
                 });
@@ -196,6 +196,8 @@ impl Control<'_> {
                     merge: Merge::new(workers),
                     spares,
                     finished: Vec::new(),
+                    halt,
+                    lookout: Lookout::of(&phase.info(), &crew.plan.unit_infos()),
                 },
             );
         }
@@ -204,10 +206,12 @@ impl Control<'_> {
             .map(|orders| start_thread(orders, crew, self.placement))
             .collect();
         while !running.is_empty() {
-            let Some(message) = self.next_message().await else {
-                continue;
-            };
-            self.take(message, &mut running, crew.plan)?;
+            let message = self.next_message().await;
+            if let Some(message) = message {
+                self.take(message, &mut running, crew.plan)?;
+            }
+            let level = *self.halt.borrow();
+            running.values().for_each(|phase| phase.stop(level));
         }
         for hand in hands {
             hand.join().await;
@@ -256,16 +260,30 @@ impl Control<'_> {
             return Ok(());
         };
         while let Some(interval) = known.merge.next_complete() {
-            self.deliver(Entry::Interval {
-                phase,
-                interval: Box::new(interval.pack()),
-            });
+            let interval = Box::new(interval.pack());
+            let lookout = known.lookout.as_mut();
+            let decision = lookout.and_then(|lookout| lookout.second(&interval));
+            self.deliver(Entry::Interval { phase, interval });
+            match decision {
+                Some(Decision::Abort { gate }) => self.abort(phase, gate),
+                Some(Decision::Decided) => known.stop(Stop::Drain),
+                None => {}
+            }
         }
         if known.finished.len() == known.spares.len() {
             self.end_phase(phase, &plan.phases[phase], &known.finished);
             running.remove(&phase);
         }
         Ok(())
+    }
+
+    /// Ends the run, because a gate that says so has failed; told once.
+    fn abort(&mut self, phase: usize, gate: String) {
+        if *self.halt.borrow() == Stop::Go {
+            self.halt.send_replace(Stop::Drain);
+            let at_ns = self.clock.now_ns();
+            self.deliver(Entry::Doubt(Doubt::Aborted { phase, gate, at_ns }));
+        }
     }
 
     fn end_phase(&mut self, index: usize, phase: &PhasePlan, finished: &[Finished]) {
@@ -413,6 +431,21 @@ struct Running {
     /// Where each worker gets its emptied seconds back.
     spares: Vec<UnboundedSender<Box<Interval>>>,
     finished: Vec<Finished>,
+    /// Tells the workers of this phase to stop early.
+    halt: watch::Sender<Stop>,
+    /// Says when its gates are decided, where that may be before its end.
+    lookout: Option<Lookout>,
+}
+
+impl Running {
+    /// Stops its workers at least as urgently as this.
+    fn stop(&self, level: Stop) {
+        self.halt.send_if_modified(|known| {
+            let more = level > *known;
+            *known = level.max(*known);
+            more
+        });
+    }
 }
 
 /// Merges the seconds of all workers, each of which delivers its own in order.

@@ -1,5 +1,5 @@
 //! Gate expressions, read into values that cannot be wrong:
-//! `<metric>[{request=<name>}] <op> <quantity> [worst <duration>]`, or `flow=<name>`, or
+//! `<metric>[{request=<name>}] <op> <quantity> [worst <duration>] [abort]`, or `flow=<name>`, or
 //! `step=<flow>/<step>`.
 //!
 //! The catalogue of metrics lives here, because scenario, plan and verdict must agree on it. Nothing
@@ -55,6 +55,8 @@ pub struct Gate {
     pub part: Option<Part>,
     /// It must hold in every stretch of this length, not only over the whole.
     pub worst: Option<Duration>,
+    /// The run ends as soon as it has certainly failed.
+    pub abort: bool,
     /// It is held against the run's baseline, and may be worse by this share; the limit is the value
     /// that this makes.
     pub baseline: Option<f64>,
@@ -85,6 +87,9 @@ impl fmt::Display for Gate {
         write!(f, " {} {}", self.op.symbol(), self.limit)?;
         if let Some(worst) = self.worst {
             write!(f, " worst {}", units::duration(worst))?;
+        }
+        if self.abort {
+            f.write_str(" abort")?;
         }
         Ok(())
     }

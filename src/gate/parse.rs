@@ -135,7 +135,17 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
             Some(format!("leave out `{{{}=…}}`", part.kind.as_str())),
         ));
     }
-    let worst = parse_suffix(text, suffix_at)?;
+    let (worst, abort) = parse_suffix(text, suffix_at)?;
+    if abort && (worst.is_some() || !is_looked_at(metric)) {
+        return Err(fault(
+            suffix_at..text.len(),
+            format!("`{metric}` cannot end a run early here"),
+            Some(
+                "`abort` stands behind a percentile or `error_rate` that is judged over the whole phase"
+                    .to_owned(),
+            ),
+        ));
+    }
     if worst.is_some() && !has_windows(metric) {
         return Err(fault(
             suffix_at..text.len(),
@@ -149,6 +159,7 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
         limit,
         part,
         worst,
+        abort,
         baseline: None,
     })
 }
@@ -170,7 +181,7 @@ fn split_part(name: &str) -> Result<(&str, Option<Part>), (String, String)> {
 
 /// The limit, and where what follows it begins.
 fn split_suffix(text: &str, after: usize) -> (&str, usize) {
-    let end = [" worst", " over"]
+    let end = [" worst", " over", " abort"]
         .iter()
         .filter_map(|word| text[after..].find(word))
         .min()
@@ -178,16 +189,22 @@ fn split_suffix(text: &str, after: usize) -> (&str, usize) {
     (text[after..end].trim(), end)
 }
 
-/// Reads `worst 10s`, with `over` before it if somebody likes.
-fn parse_suffix(text: &str, at: usize) -> Result<Option<Duration>, GateError> {
+/// Reads `worst 10s`, with `over` before it if somebody likes, and `abort`.
+fn parse_suffix(text: &str, at: usize) -> Result<(Option<Duration>, bool), GateError> {
     let mut rest = text[at..].trim();
     let fault = |message: String, hint: &str| GateError {
         message,
         span: at..text.len(),
         hint: Some(hint.to_owned()),
     };
+    let abort = rest == "abort" || rest.ends_with(" abort");
+    rest = rest
+        .strip_suffix("abort")
+        .filter(|_| abort)
+        .unwrap_or(rest)
+        .trim();
     if rest.is_empty() {
-        return Ok(None);
+        return Ok((None, abort));
     }
     if let Some(window) = rest.strip_prefix("over ") {
         rest = window.trim_start();
@@ -195,7 +212,7 @@ fn parse_suffix(text: &str, at: usize) -> Result<Option<Duration>, GateError> {
     let Some(length) = rest.strip_prefix("worst") else {
         return Err(fault(
             format!("`{rest}` means nothing behind a limit"),
-            "a limit may be followed by `worst 10s`",
+            "a limit may be followed by `worst 10s` or `abort`",
         ));
     };
     let length = units::parse_duration(length)
@@ -209,7 +226,7 @@ fn parse_suffix(text: &str, at: usize) -> Result<Option<Duration>, GateError> {
             "windows are whole seconds, for example `worst 10s`",
         ));
     }
-    Ok(Some(length))
+    Ok((Some(length), abort))
 }
 
 /// Whether only an upper limit makes sense.
@@ -218,6 +235,11 @@ fn bounded_from_above(metric: Metric) -> bool {
         metric,
         Metric::Latency { .. } | Metric::ErrorRate | Metric::Growth(_) | Metric::Drift { .. }
     )
+}
+
+/// Whether looks before the end keep their promise: it is the share of requests that is judged.
+fn is_looked_at(metric: Metric) -> bool {
+    matches!(metric, Metric::Latency { .. } | Metric::ErrorRate)
 }
 
 /// Whether it is judged by counting requests, so that each window can be judged by itself.
@@ -398,6 +420,7 @@ mod tests {
                 "response.p99{request=a-b} < 1 s worst 60 s",
             ),
             ("throughput > 9/s worst 1m", "throughput > 9/s worst 60 s"),
+            ("response.p99 < 1s abort", "response.p99 < 1 s abort"),
         ] {
             let gate = parse(text).unwrap_or_else(|error| panic!("{text}: {}", error.message));
             assert_eq!(gate.to_string(), printed);
@@ -423,6 +446,13 @@ mod tests {
             ("response.p99 > 100ms", ">", "bounded from above"),
             (" < 1s", "", "metric is missing"),
             ("error_rate <", "error_rate <", "empty"),
+            ("throughput > 9/s abort", " abort", "cannot end a run early"),
+            (
+                "error_rate < 1% worst 5s abort",
+                " worst 5s abort",
+                "cannot end a run early",
+            ),
+            ("error_rate < 1% aborted", " aborted", "means nothing"),
         ] {
             let error = parse(text).expect_err(text);
             assert!(error.message.contains(message), "{text}: {}", error.message);

@@ -152,6 +152,7 @@ mod tests {
                 group: None,
                 warmup_ns: 0,
                 duration_ns: Some(30),
+                decided_after_ns: None,
                 count: None,
                 drain_ns: 1,
                 gates: vec!["response.p99 < 100ms".to_owned()],

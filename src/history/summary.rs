@@ -245,6 +245,7 @@ fn catalogue(phase: &PhaseRecord) -> impl Iterator<Item = Gate> {
             },
             part: None,
             worst: None,
+            abort: false,
             baseline: None,
         })
 }

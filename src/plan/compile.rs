@@ -3,9 +3,10 @@
 use super::flow::{self, Unit};
 use super::load;
 use super::promises::{
-    no_first_byte, no_streams, refuse_first_byte_of_flow, refuse_growth_over_phases,
-    refuse_too_few, refuse_unknown_part, refuse_without_objectives, refuse_without_step,
-    refuse_without_streams, refuse_without_telemetry, runs_flows,
+    no_first_byte, no_streams, refuse_early_end, refuse_early_end_of_run,
+    refuse_first_byte_of_flow, refuse_growth_over_phases, refuse_too_few, refuse_unknown_part,
+    refuse_without_objectives, refuse_without_step, refuse_without_streams,
+    refuse_without_telemetry, runs_flows,
 };
 use super::request::{RequestPlan, Surroundings, compile_request, compile_step};
 use super::target::{TargetAddress, TargetPlan, compile_address, compile_tls};
@@ -66,6 +67,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
         .iter()
         .any(|request| request.stream.is_some());
     for gate in &scenario.gates {
+        refuse_early_end_of_run(gate, &mut found);
         refuse_without_telemetry(gate, &scenario.telemetry.gpu, &mut found);
         refuse_without_step(gate, None, scenario, &mut found);
         refuse_without_streams(gate, scenario, has_streams, &mut found);
@@ -209,6 +211,7 @@ fn compile_phase(
         refuse_unknown_part(gate, scenario, Some(&chosen), found);
         refuse_first_byte_of_flow(gate, scenario, Some(&chosen), found);
         refuse_too_few(gate, phase, &load, stop, found);
+        refuse_early_end(gate, phase, stop, found);
     }
     let weight = |unit: usize| match scenario.unit(unit) {
         Some(scenario::Unit::Request(request)) => request.weight,
@@ -244,6 +247,7 @@ fn compile_phase(
         group: phase.group.as_ref().map(|group| group.value.clone()),
         warmup: phase.warmup,
         stop,
+        decided_after: phase.decided.as_ref().map(|decided| decided.value),
         drain: phase.drain.unwrap_or(longest),
         mix,
         units: Arc::clone(units),

@@ -69,6 +69,9 @@ pub struct PhasePlan {
     pub warmup: Duration,
     /// When its measured part ends.
     pub stop: Stop,
+    /// It ends before that once its gates are decided, but not before this time; zero where the gates
+    /// themselves say from when.
+    pub decided_after: Option<Duration>,
     /// How long requests in flight at the end may still take.
     pub drain: Duration,
     /// Which units it sends.
@@ -112,6 +115,7 @@ impl PhasePlan {
             group: self.group.clone(),
             warmup_ns: nanoseconds(self.warmup),
             duration_ns,
+            decided_after_ns: self.decided_after.map(nanoseconds),
             count,
             drain_ns: nanoseconds(self.drain),
             gates: self.gates.iter().map(|gate| gate.text.clone()).collect(),

@@ -278,6 +278,53 @@ pub(super) fn refuse_growth_over_phases(
     }
 }
 
+/// A gate on the whole run has no phase whose length says when it is looked at.
+pub(super) fn refuse_early_end_of_run(gate: &ScenarioGate, found: &mut Diagnostics) {
+    if gate.gate.abort {
+        found.push(
+            Diagnostic::error(
+                Code::ImpossiblePromise,
+                "`abort` stands behind a gate of a phase",
+            )
+            .at(gate.span.clone())
+            .hint("put the gate into the phase that it is to end"),
+        );
+    }
+}
+
+/// What cannot be looked at before the end cannot end a phase or a run.
+pub(super) fn refuse_early_end(
+    gate: &ScenarioGate,
+    phase: &Phase,
+    stop: Stop,
+    found: &mut Diagnostics,
+) {
+    let mut refuse = |message: String, hint: &str| {
+        found.push(
+            Diagnostic::error(Code::ImpossiblePromise, message)
+                .at(gate.span.clone())
+                .hint(hint),
+        );
+    };
+    if gate.gate.abort && matches!(stop, Stop::Count(_)) {
+        refuse(
+            "`abort` needs a phase that ends after `duration`".to_owned(),
+            "looks before the end lie at fixed times of a known length",
+        );
+    }
+    let is_looked_at = matches!(gate.gate.metric, Metric::Latency { .. } | Metric::ErrorRate);
+    if phase.decided.is_some() && (!is_looked_at || gate.gate.worst.is_some()) {
+        refuse(
+            format!(
+                "`{}` cannot be decided before the end of the phase",
+                gate.text
+            ),
+            "with until = \"decided\" a phase has gates on percentiles and `error_rate` only; put the others \
+             into a phase of its own",
+        );
+    }
+}
+
 /// A percentile that the phase's own length makes undecidable is refused before any load.
 pub(super) fn refuse_too_few(
     gate: &ScenarioGate,

@@ -177,6 +177,15 @@ pub enum Doubt {
         /// Why.
         reason: String,
     },
+    /// A gate that says `abort` had certainly failed, so that the run was ended.
+    Aborted {
+        /// Which phase.
+        phase: usize,
+        /// The gate.
+        gate: String,
+        /// When, in nanoseconds since the start of the run.
+        at_ns: u64,
+    },
     /// The run was interrupted from outside.
     Interrupted {
         /// When, in nanoseconds since the start of the run.
@@ -223,7 +232,8 @@ impl Doubt {
             | Self::GeneratorLate { phase, .. }
             | Self::GeneratorShort { phase, .. }
             | Self::BooksOpen { phase, .. }
-            | Self::LittleMismatch { phase, .. } => Some(*phase),
+            | Self::LittleMismatch { phase, .. }
+            | Self::Aborted { phase, .. } => Some(*phase),
             _ => None,
         }
     }
@@ -257,6 +267,7 @@ impl Doubt {
             | Self::TelemetryLost { .. }
             | Self::UncheckedCertificate
             | Self::JournalFailed { .. }
+            | Self::Aborted { .. }
             | Self::Interrupted { .. }
             | Self::CutOff { .. }
             | Self::NoBaseline { .. }
@@ -284,6 +295,7 @@ impl Doubt {
         matches!(
             self,
             Self::JournalFailed { .. }
+                | Self::Aborted { .. }
                 | Self::Interrupted { .. }
                 | Self::CutOff { .. }
                 | Self::Preflight { .. }
@@ -539,6 +551,11 @@ impl fmt::Display for Doubt {
             Self::JournalFailed { at_ns, reason } => write!(
                 f,
                 "the load was stopped at {}, because the journal could not be written: {reason}",
+                time(*at_ns)
+            ),
+            Self::Aborted { gate, at_ns, .. } => write!(
+                f,
+                "ended at {}, because `{gate}` had failed and says `abort`",
                 time(*at_ns)
             ),
             Self::Interrupted { at_ns } => write!(f, "interrupted at {}", time(*at_ns)),

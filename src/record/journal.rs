@@ -102,31 +102,37 @@ pub enum PartIndex {
     Step(usize),
 }
 
+/// Where a part of the load is counted that a gate names, among these requests and flows.
+pub fn find_part(units: &[RequestInfo], part: &Part) -> Option<PartIndex> {
+    match part.kind {
+        PartKind::Request | PartKind::Flow => units
+            .iter()
+            .position(|unit| {
+                unit.name == part.name && unit.steps.is_empty() == (part.kind == PartKind::Request)
+            })
+            .map(PartIndex::Unit),
+        PartKind::Step => step_names(units)
+            .position(|name| name == part.name)
+            .map(PartIndex::Step),
+    }
+}
+
+fn step_names(units: &[RequestInfo]) -> impl Iterator<Item = String> {
+    units.iter().flat_map(|unit| {
+        let steps = unit.steps.iter();
+        steps.map(|step| format!("{}/{}", unit.name, step.name))
+    })
+}
+
 impl Header {
     /// Where the requests, the flow or the step that a gate names are counted.
     pub fn find_part(&self, part: &Part) -> Option<PartIndex> {
-        let units = &self.requests;
-        match part.kind {
-            PartKind::Request | PartKind::Flow => units
-                .iter()
-                .position(|unit| {
-                    unit.name == part.name
-                        && unit.steps.is_empty() == (part.kind == PartKind::Request)
-                })
-                .map(PartIndex::Unit),
-            PartKind::Step => self
-                .step_names()
-                .position(|name| name == part.name)
-                .map(PartIndex::Step),
-        }
+        find_part(&self.requests, part)
     }
 
     /// The names of the steps of all flows, in the order in which they are counted: `flow/step`.
     pub fn step_names(&self) -> impl Iterator<Item = String> {
-        self.requests.iter().flat_map(|unit| {
-            let steps = unit.steps.iter();
-            steps.map(|step| format!("{}/{}", unit.name, step.name))
-        })
+        step_names(&self.requests)
     }
 }
 
@@ -237,6 +243,10 @@ pub struct PhaseInfo {
     pub warmup_ns: u64,
     /// How long it was to be measured, in nanoseconds, if that was how it ends.
     pub duration_ns: Option<u64>,
+    /// It could end before that, once its gates were decided, but not before this time; 0 where the
+    /// gates themselves say from when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_after_ns: Option<u64>,
     /// How many requests were to be measured, if that was how it ends.
     pub count: Option<u64>,
     /// How long requests in flight at the end could still take, in nanoseconds.

@@ -33,7 +33,7 @@ pub use figures::{Baseline, Difference, PhaseFigures, RunFigures, differences};
 pub use instrument::{Instrument, generator_metric};
 pub use journal::{
     Entry, Header, JOURNAL_VERSION, PartIndex, PhaseInfo, ProtocolInfo, RequestInfo, ScenarioInfo,
-    StepInfo, TargetInfo,
+    StepInfo, TargetInfo, find_part,
 };
 pub use latencies::{Above, Distribution, LONGEST_NS, Latencies};
 pub use load::{ArrivalInfo, LoadInfo};

@@ -59,6 +59,16 @@ impl PhaseLoad {
         }
     }
 
+    /// Whether it stays at one level.
+    pub(super) fn is_constant(&self) -> bool {
+        match self {
+            Self::Concurrency { users: profile, .. } | Self::Rate { rate: profile, .. } => {
+                profile.as_constant().is_some()
+            }
+            Self::Trace { .. } => false,
+        }
+    }
+
     /// Whether it tells by itself when the phase is over.
     pub(super) fn has_length(&self) -> bool {
         match self {

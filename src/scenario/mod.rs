@@ -221,6 +221,9 @@ pub struct Phase {
     pub warmup: Duration,
     /// When it ends.
     pub length: Located<Length>,
+    /// It ends before that once its gates are decided, but not before this time; zero where that is
+    /// left to the gates.
+    pub decided: Option<Located<Duration>>,
     /// How long requests in flight at the end may still take; `None` for the target's timeout.
     pub drain: Option<Duration>,
     /// The requests and flows it runs, as indexes into [`Scenario::unit_names`]; `None` for all.

@@ -67,6 +67,7 @@ fn read_phase(
     let load = read_load(cx, &mut table);
     let warmup = table.duration(cx, "warmup");
     let length = read_length(cx, &mut table, load.as_ref());
+    let decided = read_until(cx, &mut table, length.as_ref(), load.as_ref());
     let drain = table.duration(cx, "drain").map(|drain| drain.value);
     let (of_requests, of_flows) = unit_names.split_at(request_count);
     let requests = read_choice(cx, &mut table, "requests", of_requests);
@@ -89,6 +90,7 @@ fn read_phase(
         group,
         warmup: warmup.map_or(Duration::ZERO, |warmup| warmup.value),
         length: length?,
+        decided,
         drain,
         units,
         gates,
@@ -139,6 +141,80 @@ fn read_length(
         }),
     }
 }
+
+/// Reads `until = "decided"` and `min_duration`.
+fn read_until(
+    cx: &mut Context<'_>,
+    table: &mut Table<'_>,
+    length: Option<&Located<Length>>,
+    load: Option<&PhaseLoad>,
+) -> Option<Located<Duration>> {
+    let minimum = table.duration(cx, "min_duration");
+    let until = table.text(cx, "until");
+    let Some(until) = until else {
+        if let Some(minimum) = minimum {
+            cx.error(
+                Code::Conflict,
+                minimum.span,
+                "`min_duration` is for phases that may end early",
+                "add until = \"decided\", or remove it",
+            );
+        }
+        return None;
+    };
+    if until.value != "decided" {
+        cx.error(
+            Code::InvalidValue,
+            until.span.clone(),
+            format!("a phase does not last until \"{}\"", until.value),
+            "write until = \"decided\", or leave it out",
+        );
+    }
+    match length.map(|length| &length.value) {
+        Some(Length::Duration(most)) => {
+            if let Some(minimum) = minimum.as_ref().filter(|minimum| minimum.value >= *most) {
+                cx.error(
+                    Code::Conflict,
+                    minimum.span.clone(),
+                    "`min_duration` is not below `duration`",
+                    "`duration` is the longest that the phase lasts",
+                );
+            }
+        }
+        Some(_) => cx.error(
+            Code::Conflict,
+            until.span.clone(),
+            "until = \"decided\" needs `duration`, the longest that the phase lasts",
+            "looks before the end lie at fixed times of a known length",
+        ),
+        None => {}
+    }
+    if load.is_some_and(|load| !load.is_constant()) {
+        cx.error(
+            Code::Conflict,
+            until.span.clone(),
+            "until = \"decided\" needs a load that does not change",
+            "what is seen at a part of a ramp says nothing about the rest of it",
+        );
+    }
+    if let Some(minimum) = &minimum
+        && minimum.value < LEAST_LOOK
+    {
+        cx.error(
+            Code::InvalidValue,
+            minimum.span.clone(),
+            "`min_duration` is below 10s",
+            "less does not show how requests hang together",
+        );
+    }
+    Some(Located {
+        value: minimum.map_or(Duration::ZERO, |minimum| minimum.value),
+        span: until.span,
+    })
+}
+
+/// Nothing is decided before.
+const LEAST_LOOK: Duration = Duration::from_secs(10);
 
 /// Phases that run side by side stand one below the other.
 fn check_groups(cx: &mut Context<'_>, phases: &[Phase]) {

@@ -93,7 +93,8 @@ pub fn effective(thresholds: &[Vec<Vec<Second>>], alpha: f64) -> Option<Effectiv
     })
 }
 
-pub(super) fn normal_quantile(probability: f64) -> f64 {
+/// The quantile of the standard normal distribution.
+pub fn normal_quantile(probability: f64) -> f64 {
     Normal::standard().inverse_cdf(probability)
 }
 

@@ -4,8 +4,11 @@
 //! the rules are in `docs/statistics.md`.
 
 mod binomial;
+mod bounds;
+mod bursts;
 mod compare;
 mod correlation;
+mod early;
 mod leak;
 mod mean;
 pub mod search;
@@ -15,8 +18,13 @@ pub use binomial::{
     Share, largest_passing_count, lower_bound, requests_to_decide, smallest_failing_count,
     smallest_sample_that_can_pass, upper_bound,
 };
+pub use bounds::{Counted, ShareBounds, share_bounds};
+pub use bursts::Bursts;
 pub use compare::{Ratio, paired_ratio, ratio, runs_to_see};
-pub use correlation::{Effective, Second, design_effect, effective, student_quantile};
+pub use correlation::{
+    Effective, Second, design_effect, effective, normal_quantile, student_quantile,
+};
+pub use early::{Alphas, Looks, Sides};
 pub use leak::{
     BLOCKS, Basis, Budget, Envelope, Finding, Growth, Reduction, SHORTEST_S, Unclear, growth,
     growth_by,

@@ -148,6 +148,7 @@ pub(super) fn gates(record: &RunRecord, scope: &Scope) -> Vec<ScopedGate> {
                 },
                 part: None,
                 worst: None,
+                abort: false,
                 baseline: Some(baseline.margin),
             };
             Some(ScopedGate {

@@ -6,6 +6,7 @@ mod compare;
 mod explain;
 mod generator;
 mod growth;
+mod lookout;
 mod requests;
 mod scaling;
 mod suite;
@@ -15,6 +16,7 @@ mod windows;
 pub use compare::{Change, CompareOptions, CompareRow, Comparison, compare};
 pub use explain::{Cause, Explanation};
 pub use growth::GrowthEvidence;
+pub use lookout::{Decision, Lookout};
 
 pub use suite::{Finding, SuiteJudgement, judge_suite};
 
@@ -256,6 +258,10 @@ pub struct ShareEvidence {
     pub design_effect: f64,
     /// Independent requests that the sample is worth.
     pub effective_requests: f64,
+    /// The separate events that the requests over the limit come from, where they come in bursts.
+    pub bursts: Option<u64>,
+    /// The factor by which the true share may exceed the observed one, for so few bursts.
+    pub burst_reach: Option<f64>,
     /// The one-sided 95 % lower bound of the share.
     pub lower: f64,
     /// The one-sided 95 % upper bound of the share.
@@ -373,6 +379,18 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
         Metric::Growth(metric) => growth::sampled(record, gate, &phases, metric),
         Metric::Drift { kind, percentile } => growth::drift(gate, &subject, kind, percentile),
     };
+    if let [phase] = &phases[..]
+        && let Some(early) = lookout::replay(phase, &gate.text, &record.header.requests)
+    {
+        result.verdict = early.verdict;
+        result.reason = format!(
+            "decided after {}, at look {} of at most {}; over the whole phase, {}",
+            crate::units::seconds(early.at_s as f64),
+            early.look,
+            early.looks,
+            result.reason
+        );
+    }
     if undermine(record, gate, &mut result) {
         return result;
     }

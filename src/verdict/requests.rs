@@ -1,16 +1,18 @@
 //! Gates on requests: latency percentiles, error rate, throughput.
 
-use super::{GateResult, ScopedGate, ShareEvidence, Subject, Verdict, decide, shown, windows};
+use super::{
+    GateResult, ScopedGate, ShareEvidence, Subject, Verdict, decide, lookout, shown, windows,
+};
 use crate::gate::{Gate, LatencyKind, Metric, Percentile};
 use crate::record::{Distribution, Latencies, Over, PhaseInterval, PhaseRecord, RequestTally};
 use crate::stats::{
-    self, ALPHA, Second, Share, largest_passing_count, lower_bound, smallest_failing_count,
-    upper_bound,
+    self, ALPHA, Alphas, Counted, Second, Share, largest_passing_count, share_bounds,
+    smallest_failing_count,
 };
 use crate::units::{self, Dimension, Quantity};
 
 /// Which requests a gate objects to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Objection {
     /// Those slower than a limit in nanoseconds, and those that did not succeed.
     Slower(LatencyKind, u64),
@@ -40,6 +42,15 @@ impl Objection {
     }
 }
 
+/// The share of requests that may be over the limit of a gate; `None` for a gate on something else.
+pub(super) fn allowed_share(gate: &Gate) -> Option<f64> {
+    match gate.metric {
+        Metric::Latency { percentile, .. } => Some(percentile.allowed_share()),
+        Metric::ErrorRate => Some(gate.limit.value),
+        _ => None,
+    }
+}
+
 /// `p99 < T`: the share of requests that are slower than T, failed or timed out is below 1 %.
 pub(super) fn latency(
     gate: &ScopedGate,
@@ -56,7 +67,14 @@ pub(super) fn latency(
     }
     let total = subject.total();
     let over = objection.count(&total);
-    let evidence = share_evidence(subject, objection, percentile.allowed_share(), &total);
+    let alphas = at_the_end(gate, subject);
+    let evidence = share_evidence(
+        subject,
+        objection,
+        percentile.allowed_share(),
+        &total,
+        alphas,
+    );
     let what = format!("over {}", gate.gate.limit);
     let mut result = judge_share(gate, subject, over, evidence, &what);
     let order = Order {
@@ -69,8 +87,9 @@ pub(super) fn latency(
         let level = |count: f64| 1.0 - count / size;
         // The bounds of the percentile are dual to those of the share: the values at which the
         // judgement would turn.
+        let most_by_bursts = size * evidence.allowed / evidence.burst_reach.unwrap_or(1.0);
         result.upper = largest_passing_count(size, evidence.allowed, ALPHA)
-            .and_then(|count| order.at(level(count)));
+            .and_then(|count| order.at(level(count.min(most_by_bursts))));
         result.lower = smallest_failing_count(size, evidence.allowed, ALPHA)
             .and_then(|count| order.at(level(count)));
     }
@@ -92,7 +111,9 @@ pub(super) fn error_rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult
     }
     let total = subject.total();
     let over = Objection::NotOk.count(&total);
-    let evidence = share_evidence(subject, Objection::NotOk, gate.gate.limit.value, &total);
+    let alphas = at_the_end(gate, subject);
+    let allowed = gate.gate.limit.value;
+    let evidence = share_evidence(subject, Objection::NotOk, allowed, &total, alphas);
     let mut result = judge_share(gate, subject, over, evidence, "not ok");
     result.observed = (over.total > 0).then(|| over.at_most as f64 / over.total as f64);
     result.lower = result.share.map(|share| share.lower);
@@ -189,6 +210,21 @@ fn rate_of(
     }
 }
 
+/// What a wrong verdict at the end may cost: all there is, or what looks before it have left.
+fn at_the_end(gate: &ScopedGate, subject: &Subject<'_>) -> Alphas {
+    let looks = match subject.phases {
+        [phase] => lookout::looks(&gate.gate, &phase.info),
+        _ => None,
+    };
+    looks.map_or(
+        Alphas {
+            pass: Some(ALPHA),
+            fail: ALPHA,
+        },
+        |looks| looks.at_the_end(),
+    )
+}
+
 /// The counts and their bounds; `None` when the window is too short to know how requests hang
 /// together.
 fn share_evidence(
@@ -196,6 +232,7 @@ fn share_evidence(
     objection: Objection,
     allowed: f64,
     total: &RequestTally,
+    alphas: Alphas,
 ) -> Option<ShareEvidence> {
     let over = objection.count(total);
     // The design effect is taken at the gate's own threshold and at the observed p95 and p99.
@@ -214,20 +251,26 @@ fn share_evidence(
             thresholds.push(seconds(Objection::Slower(LatencyKind::Response, limit)));
         }
     }
-    let effective = stats::effective(&thresholds, ALPHA)?;
-    let share = |count: u64| Share {
-        count: count as f64 / over.total as f64 * effective.requests,
-        total: effective.requests,
+    let counted = Counted {
+        at_most: over.at_most,
+        at_least: over.at_least,
+        total: over.total,
+        open: 0,
     };
+    let bounds = share_bounds(&thresholds, counted, alphas)?;
     Some(ShareEvidence {
         allowed,
         over_at_most: over.at_most,
         over_at_least: over.at_least,
         total: over.total,
-        design_effect: effective.design_effect,
-        effective_requests: effective.requests,
-        lower: lower_bound(share(over.at_least), ALPHA),
-        upper: upper_bound(share(over.at_most), ALPHA),
+        design_effect: bounds.design_effect,
+        effective_requests: bounds.effective_requests,
+        bursts: bounds.bursts.map(|bursts| bursts.count),
+        burst_reach: bounds
+            .bursts
+            .map(|bursts| bursts.reach(alphas.pass.unwrap_or(ALPHA))),
+        lower: bounds.lower,
+        upper: bounds.upper,
     })
 }
 
@@ -268,11 +311,13 @@ fn explain(evidence: &ShareEvidence, phases: &[&PhaseRecord], what: &str) -> (Ve
         value: evidence.allowed,
         dimension: Dimension::Ratio,
     };
+    let window_s = phases.iter().map(|phase| phase.measured_ns()).sum::<u64>() as f64 / 1e9;
     if evidence.upper < evidence.allowed {
-        let reason = format!(
+        let mut reason = format!(
             "at most {} of requests are {what} (95 % bound), and {allowed} may be",
             units::percent(evidence.upper)
         );
+        reason.push_str(&unseen(evidence, window_s));
         return (Verdict::Pass, reason);
     }
     if evidence.lower > evidence.allowed {
@@ -290,12 +335,41 @@ fn explain(evidence: &ShareEvidence, phases: &[&PhaseRecord], what: &str) -> (Ve
         units::percent(evidence.upper)
     );
     reason.push_str("; ");
-    reason.push_str(&what_it_would_take(evidence, phases));
+    reason.push_str(&what_it_would_take(evidence, window_s));
     (Verdict::Inconclusive, reason)
 }
 
+/// Stalls of a second that make up the whole of the allowed share, and that this window may have missed:
+/// with three expected, none is seen in five of a hundred windows. Empty where it is long enough.
+fn unseen(evidence: &ShareEvidence, window_s: f64) -> String {
+    const EXPECTED: f64 = 3.0;
+    const STALL_S: f64 = 1.0;
+    let needed_s = EXPECTED * STALL_S / evidence.allowed;
+    if window_s >= needed_s {
+        return String::new();
+    }
+    format!(
+        "; a stall of {} every {} could have been missed, which takes {} to exclude",
+        units::seconds(STALL_S),
+        units::seconds(STALL_S / evidence.allowed),
+        units::seconds(needed_s)
+    )
+}
+
 /// How many more requests, and how much more time at this rate, would decide.
-fn what_it_would_take(evidence: &ShareEvidence, phases: &[&PhaseRecord]) -> String {
+fn what_it_would_take(evidence: &ShareEvidence, window_s: f64) -> String {
+    const ENOUGH: u64 = 20;
+    if let Some(bursts) = evidence.bursts
+        && bursts < ENOUGH
+        && (evidence.over_at_most as f64) < evidence.allowed * evidence.total as f64
+    {
+        return format!(
+            "they came in {bursts} burst{}, from which nothing can be said about how often: a window of {} \
+             would hold {ENOUGH}",
+            if bursts == 1 { "" } else { "s" },
+            units::seconds(window_s * ENOUGH as f64 / bursts as f64)
+        );
+    }
     let share = Share {
         count: evidence.over_at_most as f64 / evidence.total as f64 * evidence.effective_requests,
         total: evidence.effective_requests,
@@ -304,7 +378,6 @@ fn what_it_would_take(evidence: &ShareEvidence, phases: &[&PhaseRecord]) -> Stri
         return "the true share is so near the limit that more of the same would not decide"
             .to_owned();
     };
-    let window_ns: u64 = phases.iter().map(|phase| phase.measured_ns()).sum();
     let factor = needed / evidence.effective_requests;
     #[expect(
         clippy::cast_possible_truncation,
@@ -312,7 +385,7 @@ fn what_it_would_take(evidence: &ShareEvidence, phases: &[&PhaseRecord]) -> Stri
         reason = "a positive estimate; a float cast saturates"
     )]
     let more = ((factor - 1.0).max(0.0) * evidence.total as f64).ceil() as u64;
-    let seconds = (factor - 1.0).max(0.0) * window_ns as f64 / 1e9;
+    let seconds = (factor - 1.0).max(0.0) * window_s;
     format!(
         "about {} more requests ({} more at this rate) would decide",
         units::count(more),

@@ -146,6 +146,8 @@ pub(super) fn share(
             total: over.total,
             design_effect: 1.0,
             effective_requests: over.total as f64,
+            bursts: None,
+            burst_reach: None,
             lower: lower(shown_stretch),
             upper: upper(shown_stretch),
         }),

@@ -15,6 +15,7 @@ mod connections;
 #[cfg(target_os = "linux")]
 mod cuda;
 mod database;
+mod early;
 mod engine;
 #[cfg(target_os = "linux")]
 mod fake_cuda;

@@ -942,3 +942,74 @@ fn small_faults_have_clear_words() {
     }
     assert_eq!(faults_with("weight = 5"), "");
 }
+
+#[test]
+fn phases_that_could_not_end_early_are_refused() {
+    insta::assert_snapshot!(faults_of("early.toml"), @r#"
+    error[conflict]: until = "decided" needs `duration`, the longest that the phase lasts
+      --> early.toml:13:9
+       |
+    13 | until = "decided"
+       |         ^^^^^^^^^
+       |
+       = help: looks before the end lie at fixed times of a known length
+
+    error[impossible-promise]: `abort` needs a phase that ends after `duration`
+      --> early.toml:14:10
+       |
+    14 | gates = ["response.p99 < 100ms abort"]
+       |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: looks before the end lie at fixed times of a known length
+
+    error[invalid-value]: `min_duration` is below 10s
+      --> early.toml:21:16
+       |
+    21 | min_duration = "2s"
+       |                ^^^^
+       |
+       = help: less does not show how requests hang together
+
+    error[impossible-promise]: `throughput > 10/s` cannot be decided before the end of the phase
+      --> early.toml:22:10
+       |
+    22 | gates = ["throughput > 10/s", "error_rate < 1% worst 10s"]
+       |          ^^^^^^^^^^^^^^^^^^^
+       |
+       = help: with until = "decided" a phase has gates on percentiles and `error_rate` only; put the others into a phase of its own
+
+    error[impossible-promise]: `error_rate < 1% worst 10s` cannot be decided before the end of the phase
+      --> early.toml:22:31
+       |
+    22 | gates = ["throughput > 10/s", "error_rate < 1% worst 10s"]
+       |                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: with until = "decided" a phase has gates on percentiles and `error_rate` only; put the others into a phase of its own
+
+    error[invalid-value]: a phase does not last until "settled"
+      --> early.toml:28:9
+       |
+    28 | until = "settled"
+       |         ^^^^^^^^^
+       |
+       = help: write until = "decided", or leave it out
+
+    error[conflict]: until = "decided" needs a load that does not change
+      --> early.toml:28:9
+       |
+    28 | until = "settled"
+       |         ^^^^^^^^^
+       |
+       = help: what is seen at a part of a ramp says nothing about the rest of it
+
+    error[conflict]: `min_duration` is for phases that may end early
+      --> early.toml:34:16
+       |
+    34 | min_duration = "20s"
+       |                ^^^^^
+       |
+       = help: add until = "decided", or remove it
+
+    8 errors in `early.toml`
+    "#);
+}

@@ -410,7 +410,20 @@ fn a_bad_stretch_is_seen_where_the_whole_is_good() {
         })
         .collect();
     let judged = |gate: &str| only_gate(with(gate, &seconds));
-    assert_eq!(judged("response.p99 < 100ms").verdict, Verdict::Pass);
+    assert_eq!(judged("response.p90 < 100ms").verdict, Verdict::Pass);
+    // 0.17 % of all, but from a single event nothing is known of how often it comes.
+    let single = judged("response.p99 < 100ms");
+    assert_eq!(single.verdict, Verdict::Inconclusive);
+    assert!(
+        single.reason.contains("they came in 1 burst"),
+        "{}",
+        single.reason
+    );
+    assert!(
+        single.reason.contains("1 h 40 m would hold 20"),
+        "{}",
+        single.reason
+    );
     let worst = judged("response.p99 < 100ms worst 10s");
     assert_eq!(worst.verdict, Verdict::Fail, "{}", worst.reason);
     assert!(

@@ -156,6 +156,7 @@ fn rounded(share: ShareEvidence) -> ShareEvidence {
     ShareEvidence {
         design_effect: tidy(share.design_effect),
         effective_requests: tidy(share.effective_requests),
+        burst_reach: share.burst_reach.map(tidy),
         lower: tidy(share.lower),
         upper: tidy(share.upper),
         ..share

@@ -284,6 +284,7 @@ fn header(phases: &[(Phase, &[&str])], gates: &[&str]) -> Header {
                 group: None,
                 warmup_ns: 5 * S,
                 duration_ns: Some(phase.seconds * S),
+                decided_after_ns: None,
                 count: None,
                 drain_ns: 10 * S,
                 gates: owned(gates),

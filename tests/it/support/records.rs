@@ -140,6 +140,7 @@ impl Story {
             group: None,
             warmup_ns: 0,
             duration_ns: Some(length),
+            decided_after_ns: None,
             count: None,
             drain_ns: SECOND,
             gates: gates.iter().map(|&gate| gate.to_owned()).collect(),
