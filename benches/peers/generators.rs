@@ -52,6 +52,10 @@ impl Generator {
             .collect()
     }
 
+    pub(crate) fn speaks_http2(self) -> bool {
+        matches!(self, Self::Bench | Self::Oha | Self::H2load)
+    }
+
     /// Whether its own latencies can be read and compared with the server's truth.
     pub(crate) fn tells_latency(self) -> bool {
         matches!(self, Self::Bench | Self::Wrk | Self::Oha)
@@ -113,8 +117,13 @@ impl Generator {
                     .arg(url);
             }
             Self::Oha => {
+                if let Some(streams) = load.streams {
+                    command.args(["oha", "--http2", "-p", &streams.to_string()]);
+                } else {
+                    command.arg("oha");
+                }
                 command
-                    .args(["oha", "--no-tui", "--output-format", "json", "-m", "POST"])
+                    .args(["--no-tui", "--output-format", "json", "-m", "POST"])
                     .args(["-c", &connections, "-z", &duration, "-D"])
                     .arg(body_file)
                     .args(["-T", "application/json", &url]);
@@ -127,16 +136,12 @@ impl Generator {
                     .arg(url);
             }
             Self::H2load => {
+                match load.streams {
+                    None => command.args(["h2load", "--h1"]),
+                    Some(streams) => command.args(["h2load", "-m", &streams.to_string()]),
+                };
                 command
-                    .args([
-                        "h2load",
-                        "--h1",
-                        "-t1",
-                        "-c",
-                        &connections,
-                        "-D",
-                        &seconds.to_string(),
-                    ])
+                    .args(["-t1", "-c", &connections, "-D", &seconds.to_string()])
                     .args(["-H", "content-type: application/json", "-d"])
                     .arg(body_file)
                     .arg(url);
@@ -179,11 +184,14 @@ fn wrk_time(output: &str, share: &str) -> Option<f64> {
 }
 
 fn scenario_text(load: Load, seconds: u64, port: u16) -> String {
+    let target = load.streams.map_or(String::new(), |streams| {
+        format!("http = \"2\"\nmax_streams = {streams}\n")
+    });
     format!(
         r#"name = "peer"
 [target]
 url = "http://127.0.0.1:{port}"
-[request.infer]
+{target}[request.infer]
 method = "POST"
 path = "/v1/inference"
 headers = {{ content-type = "application/json" }}
@@ -196,7 +204,7 @@ duration = "{seconds}s"
 gpu = "none"
 "#,
         body(),
-        load.connections
+        load.connections * load.streams.unwrap_or(1)
     )
 }
 

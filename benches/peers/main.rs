@@ -13,6 +13,8 @@
 #[cfg(target_os = "linux")]
 mod generators;
 #[cfg(target_os = "linux")]
+mod http2_server;
+#[cfg(target_os = "linux")]
 mod measure;
 #[cfg(target_os = "linux")]
 mod place;
@@ -39,6 +41,8 @@ fn main() {
 #[cfg(target_os = "linux")]
 struct Settings {
     connections: Vec<u32>,
+    /// Connections and streams on each, over HTTP/2.
+    http2: Vec<(u32, u32)>,
     repetitions: usize,
     seconds: u64,
 }
@@ -55,7 +59,20 @@ impl Settings {
         Self {
             connections: connections
                 .split(',')
+                .filter(|text| !text.is_empty())
                 .map(|text| text.trim().parse().expect("numbers with commas between"))
+                .collect(),
+            http2: std::env::var("PEERS_HTTP2")
+                .unwrap_or("1x100,10x10,100x10".to_owned())
+                .split(',')
+                .filter(|text| !text.is_empty())
+                .map(|text| {
+                    let (connections, streams) = text.split_once('x').expect("such as 10x100");
+                    (
+                        connections.trim().parse().expect("a number"),
+                        streams.trim().parse().expect("a number"),
+                    )
+                })
                 .collect(),
             repetitions: usize::try_from(number("PEERS_REPETITIONS", 5)).unwrap(),
             seconds: number("PEERS_SECONDS", 3),
@@ -71,6 +88,11 @@ fn main() {
     {
         server::serve(core.parse().unwrap(), delay_us.parse().unwrap());
     }
+    if let [_, role, core, _] = arguments.as_slice()
+        && role == "--serve-http2"
+    {
+        http2_server::serve(core.parse().unwrap());
+    }
     let settings = Settings::from_environment();
     let place = Place::choose();
     println!("{place}");
@@ -84,6 +106,7 @@ fn main() {
             for generator in &generators {
                 let load = Load {
                     connections,
+                    streams: None,
                     seconds: settings.seconds,
                     delay_us: 0,
                 };
@@ -91,11 +114,28 @@ fn main() {
             }
         }
     }
-    table::throughput(&results);
+    table::throughput(&results, "wrk");
+    let mut http2 = Vec::new();
+    for &(connections, streams) in &settings.http2 {
+        for repetition in 0..settings.repetitions {
+            for generator in generators.iter().filter(|one| one.speaks_http2()) {
+                let load = Load {
+                    connections,
+                    streams: Some(streams),
+                    seconds: settings.seconds,
+                    delay_us: 0,
+                };
+                http2.push(Running::measure(*generator, load, &place, repetition));
+            }
+        }
+    }
+    table::throughput(&http2, "h2load");
     let mut truths = Vec::new();
-    for repetition in 0..settings.repetitions {
+    let is_http1_wanted = !settings.connections.is_empty();
+    for repetition in (0..settings.repetitions).filter(|_| is_http1_wanted) {
         let load = Load {
             connections: 1000,
+            streams: None,
             seconds: settings.seconds,
             delay_us: 5000,
         };
@@ -106,7 +146,9 @@ fn main() {
             truths.push(Running::measure(*generator, load, &place, repetition));
         }
     }
-    table::truth(&truths);
-    let path = table::write_json(&place, &results, &truths);
+    if is_http1_wanted {
+        table::truth(&truths);
+    }
+    let path = table::write_json(&place, &results, &http2, &truths);
     println!("written to {}", path.display());
 }

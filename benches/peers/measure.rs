@@ -4,18 +4,30 @@
 use super::generators::Generator;
 use super::place::Place;
 use serde::Serialize;
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// What every generator is asked to do.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Load {
     pub(crate) connections: u32,
+    /// Requests at once on each connection, over HTTP/2; `None` for HTTP/1.1.
+    pub(crate) streams: Option<u32>,
     pub(crate) seconds: u64,
     /// How long the server keeps each request.
     pub(crate) delay_us: u64,
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.streams {
+            None => write!(f, "c={}", self.connections),
+            Some(streams) => write!(f, "{}x{streams}", self.connections),
+        }
+    }
 }
 
 /// What one run of one generator came to.
@@ -31,9 +43,9 @@ pub(crate) struct Running {
     pub(crate) cpu_us_per_request: f64,
     /// The highest resident size that was seen.
     pub(crate) peak_rss_mib: f64,
-    /// What the server says about that stretch of time.
-    pub(crate) truth_p50_ms: f64,
-    pub(crate) truth_p99_ms: f64,
+    /// What the server says about that stretch of time, where it knows when the kernel received.
+    pub(crate) truth_p50_ms: Option<f64>,
+    pub(crate) truth_p99_ms: Option<f64>,
     /// What the generator says.
     pub(crate) said_p50_ms: Option<f64>,
     pub(crate) said_p99_ms: Option<f64>,
@@ -48,7 +60,7 @@ impl Running {
     ) -> Self {
         const RAMP: Duration = Duration::from_secs(1);
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::start(place.server_core, load.delay_us);
+        let server = Server::start(place.server_core, load);
         let mut child = generator
             .command(load, load.seconds + 2, server.port, folder.path())
             .stdout(Stdio::piped())
@@ -87,15 +99,15 @@ impl Running {
             requests_per_second: requests as f64 / measured.as_secs_f64(),
             cpu_us_per_request: cpu.as_secs_f64() * 1e6 / requests.max(1) as f64,
             peak_rss_mib: peak as f64 / 1024.0,
-            truth_p50_ms: p50 as f64 / 1e6,
-            truth_p99_ms: p99 as f64 / 1e6,
+            truth_p50_ms: p50.map(|ns| ns as f64 / 1e6),
+            truth_p99_ms: p99.map(|ns| ns as f64 / 1e6),
             said_p50_ms: said.map(|(p50, _)| p50),
             said_p99_ms: said.map(|(_, p99)| p99),
         };
         println!(
-            "{:<7} c={:<5} rep {} {:>9.0} req/s {:>6.2} us/req {:>6.1} MiB",
+            "{:<7} {:<9} rep {} {:>9.0} req/s {:>6.2} us/req {:>6.1} MiB",
             running.generator,
-            load.connections,
+            load.to_string(),
             repetition,
             running.requests_per_second,
             running.cpu_us_per_request,
@@ -130,12 +142,18 @@ fn resident_peak_kib(pid: u32) -> u64 {
 struct Server {
     child: Child,
     port: u16,
+    /// Where it tells what it has done.
+    account_port: u16,
 }
 
 impl Server {
-    fn start(core: usize, delay_us: u64) -> Self {
+    fn start(core: usize, load: Load) -> Self {
+        let role = match load.streams {
+            None => "--serve",
+            Some(_) => "--serve-http2",
+        };
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--serve", &core.to_string(), &delay_us.to_string()])
+            .args([role, &core.to_string(), &load.delay_us.to_string()])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -143,15 +161,18 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
+        let mut ports = line.split_whitespace().map(|port| port.parse().unwrap());
+        let port = ports.next().expect("the server tells its port");
         Self {
             child,
-            port: line.trim().parse().unwrap(),
+            port,
+            account_port: ports.next().unwrap_or(port),
         }
     }
 
-    /// Requests, p50 and p99 in nanoseconds, since the last call.
-    fn account(&self) -> (u64, u64, u64) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+    /// Requests, and p50 and p99 in nanoseconds where they are known, since the last call.
+    fn account(&self) -> (u64, Option<u64>, Option<u64>) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.account_port)).unwrap();
         stream.write_all(b"GET /account HTTP/1.1\r\n\r\n").unwrap();
         let mut bytes = vec![0; 4096];
         let mut length = 0;
@@ -160,10 +181,8 @@ impl Server {
             let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
             if let Some((_, body)) = text.split_once("\r\n\r\n") {
                 let mut numbers = body.split(' ').map_while(|number| number.parse().ok());
-                if let (Some(requests), Some(p50), Some(p99)) =
-                    (numbers.next(), numbers.next(), numbers.next())
-                {
-                    return (requests, p50, p99);
+                if let Some(requests) = numbers.next() {
+                    return (requests, numbers.next(), numbers.next());
                 }
             }
         }

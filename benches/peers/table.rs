@@ -1,6 +1,6 @@
 //! Medians and ratios, as a table and as JSON.
 
-use super::measure::Running;
+use super::measure::{Load, Running};
 use super::place::Place;
 use std::path::PathBuf;
 
@@ -42,16 +42,20 @@ fn ratio(results: &[&Running], name: &str, to: &str, of: fn(&Running) -> f64) ->
     median(ratios.collect())
 }
 
-pub(crate) fn throughput(results: &[Running]) {
-    let mut connections: Vec<u32> = results.iter().map(|one| one.load.connections).collect();
-    connections.dedup();
-    for count in connections {
-        let here: Vec<&Running> = results
-            .iter()
-            .filter(|one| one.load.connections == count)
-            .collect();
-        println!("\nPOST of 512 B, {count} connections, medians");
-        println!("generator    req/s  ÷ wrk  us/req  ÷ wrk  peak RSS MiB");
+/// What every load came to, beside the peer that is the measure.
+pub(crate) fn throughput(results: &[Running], peer: &str) {
+    let mut loads: Vec<Load> = results.iter().map(|one| one.load).collect();
+    loads.dedup();
+    for load in loads {
+        let here: Vec<&Running> = results.iter().filter(|one| one.load == load).collect();
+        let connections = load.connections;
+        match load.streams {
+            None => println!("\nPOST of 512 B, {connections} connections, medians"),
+            Some(streams) => println!(
+                "\nPOST of 512 B over HTTP/2, {connections} connections of {streams} streams, medians"
+            ),
+        }
+        println!("generator    req/s  ÷ {peer:<6} us/req  ÷ {peer:<6} peak RSS MiB");
         for name in generators(results) {
             let of = |what: fn(&Running) -> f64| {
                 median(
@@ -62,11 +66,11 @@ pub(crate) fn throughput(results: &[Running]) {
                 )
             };
             println!(
-                "{name:<9} {:>8.0} {:>6.2} {:>7.2} {:>6.2} {:>8.1}",
+                "{name:<9} {:>8.0} {:>8.2} {:>8.2} {:>8.2} {:>10.1}",
                 of(|one| one.requests_per_second),
-                ratio(&here, name, "wrk", |one| one.requests_per_second),
+                ratio(&here, name, peer, |one| one.requests_per_second),
                 of(|one| one.cpu_us_per_request),
-                ratio(&here, name, "wrk", |one| one.cpu_us_per_request),
+                ratio(&here, name, peer, |one| one.cpu_us_per_request),
                 of(|one| one.peak_rss_mib),
             );
         }
@@ -88,22 +92,28 @@ pub(crate) fn truth(results: &[Running]) {
         };
         println!(
             "{name:<9} {:>8.2} / {:>6.2} {:>10.2} / {:>6.2} {:>12.2} / {:>5.2}",
-            of(&|one| Some(one.truth_p50_ms)),
-            of(&|one| Some(one.truth_p99_ms)),
+            of(&|one| one.truth_p50_ms),
+            of(&|one| one.truth_p99_ms),
             of(&|one| one.said_p50_ms),
             of(&|one| one.said_p99_ms),
-            of(&|one| Some(one.said_p50_ms? / one.truth_p50_ms)),
-            of(&|one| Some(one.said_p99_ms? / one.truth_p99_ms)),
+            of(&|one| Some(one.said_p50_ms? / one.truth_p50_ms?)),
+            of(&|one| Some(one.said_p99_ms? / one.truth_p99_ms?)),
         );
     }
 }
 
 /// Everything that was measured, beside the build.
-pub(crate) fn write_json(place: &Place, results: &[Running], truths: &[Running]) -> PathBuf {
+pub(crate) fn write_json(
+    place: &Place,
+    results: &[Running],
+    http2: &[Running],
+    truths: &[Running],
+) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers.json");
     let everything = serde_json::json!({
         "place": place,
         "throughput": results,
+        "http2": http2,
         "truth": truths,
     });
     std::fs::write(&path, serde_json::to_string_pretty(&everything).unwrap()).unwrap();

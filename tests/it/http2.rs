@@ -21,6 +21,10 @@ use tokio::runtime::LocalOptions;
 use tokio::time::Instant;
 
 fn plan_of(address: SocketAddr, target: &str) -> Plan {
+    plan_for(address, target, "")
+}
+
+fn plan_for(address: SocketAddr, target: &str, request: &str) -> Plan {
     let text = format!(
         r#"
 name = "streams"
@@ -30,6 +34,7 @@ http = "2"
 {target}
 [request.get]
 path = "/"
+{request}
 [[phase]]
 name = "only"
 concurrency = 1
@@ -194,6 +199,35 @@ fn a_stream_that_is_reset_has_failed_wherever_it_stood() {
     });
     assert!(found.0.first_byte.is_some());
     assert_fails(found, Outcome::Reset, Cause::StreamReset);
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_request_counts() {
+    // A body larger than the server's window: the client cannot send all of it.
+    let server = Frames::serve(|peer| {
+        peer.greet(None);
+        let stream = peer.next_beginning().unwrap();
+        peer.answer(stream);
+        peer.reset(stream, NO_ERROR);
+        while let Some(stream) = peer.next_beginning() {
+            peer.answer(stream);
+            peer.reset(stream, NO_ERROR);
+        }
+    });
+    let plan = plan_for(
+        server.address,
+        "",
+        &format!("method = \"POST\"\nbody = \"{}\"", "x".repeat(200_000)),
+    );
+    let exchanges = in_runtime(async {
+        let mut slot = client_of(&plan).await.open();
+        vec![ask(&mut slot, None).await, ask(&mut slot, None).await]
+    });
+    assert_eq!(causes(&exchanges), [OK, OK]);
+    assert_eq!(server.connections(), 1);
+    // Its last byte never left.
+    assert_eq!(exchanges[0].steps.send_ns, None);
+    assert!(exchanges[0].sent.is_some());
 }
 
 #[test]

@@ -102,6 +102,20 @@ fn an_open_loop_opens_connections_as_its_requests_need_them() {
 }
 
 #[test]
+fn what_is_in_flight_at_the_end_is_in_the_books_and_the_next_phase_begins_anew() {
+    let service = Http2Service::answering_after(ms(900));
+    let phases = "concurrency = 6\nduration = \"2s\"\ndrain = \"100ms\"\n\
+                  [[phase]]\nname = \"next\"\nconcurrency = 6\ncount = 12";
+    let record = measured(&service, "", "path = \"/\"", phases);
+    // Two rounds were answered, the third was on its way.
+    let outcomes = &record.phases[0].total.outcomes;
+    assert_eq!(outcomes.of(Outcome::Ok), 12);
+    assert_eq!(outcomes.of(Outcome::InFlightAtEnd), 6);
+    assert_eq!(record.phases[1].total.outcomes.of(Outcome::Ok), 12);
+    assert_eq!(service.connections(), 2);
+}
+
+#[test]
 fn tokens_come_when_the_server_sends_them() {
     let mut service = Http2Service::default();
     service.pieces = vec![

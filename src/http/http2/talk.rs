@@ -79,15 +79,30 @@ impl Talk<'_> {
                 none.insert(body)
             }
         };
-        while let Some(piece) = ready!(body.poll_data(cx)) {
-            let piece = piece?;
-            let at = self.line.arrival();
-            self.answer.chunk(self.plan, &piece, at, self.token_events);
-            // It fails only for a stream that is over.
-            let _ = body.flow_control().release_capacity(piece.len());
+        let ended = loop {
+            match ready!(body.poll_data(cx)) {
+                Some(Ok(piece)) => {
+                    let at = self.line.arrival();
+                    self.answer.chunk(self.plan, &piece, at, self.token_events);
+                    // It fails only for a stream that is over.
+                    let _ = body.flow_control().release_capacity(piece.len());
+                }
+                Some(Err(error)) => break Err(error),
+                None => break ready!(body.poll_trailers(cx)).map(drop),
+            }
+        };
+        match ended {
+            Err(error) if !is_enough(&error) => Poll::Ready(Err(error)),
+            _ => {
+                self.answer.touch(self.line.arrival());
+                Poll::Ready(Ok(()))
+            }
         }
-        ready!(body.poll_trailers(cx))?;
-        self.answer.touch(self.line.arrival());
-        Poll::Ready(Ok(()))
     }
+}
+
+/// Whether a server only does not want the rest of the request: its answer is complete then (RFC 9113,
+/// section 8.1).
+fn is_enough(error: &h2::Error) -> bool {
+    error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
 }

@@ -138,6 +138,17 @@ impl Peer {
         }
     }
 
+    /// The stream of the next request, whose body may not have come yet.
+    pub(crate) fn next_beginning(&mut self) -> Option<u32> {
+        loop {
+            match self.read_frame()? {
+                (HEADERS, _, stream, _) => return Some(stream),
+                (SETTINGS, flags, ..) if flags & ACK == 0 => self.frame(SETTINGS, ACK, 0, &[]),
+                _ => {}
+            }
+        }
+    }
+
     fn read_frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).ok()?;
