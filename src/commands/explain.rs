@@ -211,7 +211,7 @@ const DOUBTS: &[Explanation] = &[
         code: "generator-starved",
         what: "a worker of the generator was ready and had no CPU",
         text: "Something else ran instead: another program, the target itself, or a quota that was used up.\n\
-               Told above 5 % of any ten seconds; above 25 % gates on requests are inconclusive. Stop what\n\
+               Told above 10 % of any ten seconds; above half, gates on requests are inconclusive. Stop what\n\
                else runs, give the generator cores of its own (`taskset`, a cpuset), or another machine.",
     },
     Explanation {
@@ -225,8 +225,8 @@ const DOUBTS: &[Explanation] = &[
         what: "many of the requests in flight were in the generator and not with the target",
         text: "By Little's law as many requests are with the target as throughput times service time. Where\n\
                that is far less than what is in flight, the others wait here: to be written, or to be read.\n\
-               The target then sees less load than the scenario says. Told above 20 %; above half, gates on\n\
-               requests are inconclusive. Give the generator more cores, or ask for less load.",
+               The target then sees less load than the scenario says. Told above 20 %; above half and 5 ms a\n\
+               request, gates on requests are inconclusive. Give the generator more cores, or ask for less load.",
     },
     Explanation {
         code: "generator-near-limit",

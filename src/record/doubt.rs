@@ -46,6 +46,8 @@ pub enum Doubt {
         in_flight: f64,
         /// Mean requests with the target: throughput times mean service time (Little's law).
         at_target: f64,
+        /// How long a request waited in the generator on average, in nanoseconds.
+        held_ns: u64,
     },
     /// Few descriptors or ports of this machine were left.
     GeneratorNearLimit {
@@ -248,8 +250,9 @@ impl Doubt {
             Self::GeneratorHolds {
                 in_flight,
                 at_target,
+                held_ns,
                 ..
-            } => held(*in_flight, *at_target) > HELD_LIMIT,
+            } => held(*in_flight, *at_target) > HELD_LIMIT && *held_ns > LAG_LIMIT_NS,
             Self::GeneratorLate { .. }
             | Self::GeneratorShort { .. }
             | Self::BooksOpen { .. }
@@ -314,18 +317,20 @@ pub(super) fn held(in_flight: f64, at_target: f64) -> f64 {
     1.0 - at_target / in_flight
 }
 
-/// Above this share of time in which a worker was ready and had no CPU, what it measured is the
-/// machine's load: one request in four is met by a generator that does not run.
-pub(super) const WAITED_LIMIT: f64 = 0.25;
+/// What a wait for a CPU does to requests shows in lateness, send lag, loop delay and requests held.
+/// Above this share of time without one, not even those can be relied upon: they are measured by the
+/// same threads.
+pub(super) const WAITED_LIMIT: f64 = 0.5;
 /// Above this share the reader is told.
-pub(super) const WAITED_NOTICE: f64 = 0.05;
+pub(super) const WAITED_NOTICE: f64 = 0.1;
 /// Above this share of stolen CPU time the machine is not the one that was asked for.
 pub(super) const STOLEN_LIMIT: f64 = 0.1;
 /// Above this share the reader is told.
 pub(super) const STOLEN_NOTICE: f64 = 0.02;
 /// Above this at p99 the reader is told that ready tasks wait; above [`LAG_LIMIT_NS`] it is too long.
 pub(super) const DELAY_NOTICE_NS: u64 = 1_000_000;
-/// Above this share of requests in flight that are not with the target, the load is another one.
+/// Above this share of requests in flight that are not with the target, for more than [`LAG_LIMIT_NS`]
+/// each, the load is another one.
 pub(super) const HELD_LIMIT: f64 = 0.5;
 /// Above this share the reader is told.
 pub(super) const HELD_NOTICE: f64 = 0.2;
@@ -431,6 +436,7 @@ impl fmt::Display for Doubt {
             Self::GeneratorHolds {
                 in_flight,
                 at_target,
+                held_ns,
                 ..
             } => {
                 let was = if self.undermines_requests() {
@@ -441,9 +447,10 @@ impl fmt::Display for Doubt {
                 write!(
                     f,
                     "{was}: of {} requests in flight only {} were with the target (throughput × service \
-                     time), the others waited here; give it more cores, or less load",
+                     time), each waited here for {} on average; give it more cores, or less load",
                     units::number(*in_flight),
-                    units::number(*at_target)
+                    units::number(*at_target),
+                    time(*held_ns)
                 )
             }
             Self::GeneratorNearLimit { resource, used, .. } => {

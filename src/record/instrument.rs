@@ -45,6 +45,8 @@ pub struct Instrument {
     pub in_flight: f64,
     /// Mean requests with the target, by Little's law; see [`PhaseRecord::mean_at_target`].
     pub at_target: Option<f64>,
+    /// How long a request waits in this program on average, in nanoseconds, where that is known.
+    pub held_ns: Option<f64>,
 }
 
 impl Instrument {
@@ -73,7 +75,8 @@ impl Instrument {
             descriptors: most(generator_metric::DESCRIPTORS_USED, largest),
             ports: most(generator_metric::PORTS_USED, largest),
             in_flight: phase.mean_in_flight(),
-            at_target: phase.mean_at_target(),
+            at_target: phase.mean_at_target().map(|(at_target, _)| at_target),
+            held_ns: phase.mean_at_target().map(|(_, held_ns)| held_ns),
         }
     }
 
@@ -96,13 +99,19 @@ impl Instrument {
         if let Some(stolen) = above(self.stolen, STOLEN_NOTICE) {
             doubts.push(Doubt::CpuStolen { phase, stolen });
         }
-        if let Some(at_target) = self.at_target
+        if let (Some(at_target), Some(held_ns)) = (self.at_target, self.held_ns)
             && held(self.in_flight, at_target) > HELD_NOTICE
         {
             doubts.push(Doubt::GeneratorHolds {
                 phase,
                 in_flight: self.in_flight,
                 at_target,
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "it is above the usual, and a float cast saturates"
+                )]
+                held_ns: held_ns as u64,
             });
         }
         for (resource, used) in [
@@ -150,12 +159,13 @@ fn worst_stretch(series: &Series<'_>, from_ns: u64, to_ns: u64) -> Option<f64> {
 impl PhaseRecord {
     /// Mean requests that were with the target in the measured window: throughput × mean service time
     /// (Little 1961), service time ending with the kernel's receipt where that is known. The rest of
-    /// those in flight waits in this program.
+    /// those in flight waits in this program; how long each does so on average, in nanoseconds, stands
+    /// beside it.
     ///
     /// `None` where it would mislead: where requests failed, where connections were opened all the
     /// time, where a request takes a good part of the window, and where what the generator adds is less
     /// than a millisecond for each request, which is its usual work.
-    pub fn mean_at_target(&self) -> Option<f64> {
+    pub fn mean_at_target(&self) -> Option<(f64, f64)> {
         const FAILED: f64 = 0.01;
         const OPENED: f64 = 0.01;
         const LONG: f64 = 0.05;
@@ -172,7 +182,7 @@ impl PhaseRecord {
             && self.connections.opened as f64 <= OPENED * ended
             && total.service.mean_ns()? <= LONG * window_ns
             && own_ns >= USUAL_NS;
-        is_telling.then_some(at_target)
+        is_telling.then_some((at_target, own_ns))
     }
 }
 
@@ -219,12 +229,13 @@ mod tests {
             ports: None,
             in_flight: 100.0,
             at_target: Some(99.0),
+            held_ns: Some(1_200_000.0),
         };
         assert_eq!(calm.doubts(0), []);
         let told = Instrument {
             busiest_worker: 0.8,
             loop_delay_p99_ns: Some(2_000_000),
-            worker_wait: Some(0.1),
+            worker_wait: Some(0.2),
             stolen: Some(0.05),
             descriptors: Some(0.9),
             ports: Some(0.85),
@@ -236,9 +247,10 @@ mod tests {
         let beyond = Instrument {
             busiest_worker: 0.95,
             loop_delay_p99_ns: Some(7_000_000),
-            worker_wait: Some(0.4),
+            worker_wait: Some(0.6),
             stolen: Some(0.2),
             at_target: Some(30.0),
+            held_ns: Some(8_000_000.0),
             ..calm
         };
         for doubt in beyond.doubts(0) {

@@ -97,6 +97,7 @@ mod tests {
         latency.hlog
         load.csv
         telemetry.csv
+        charts/card.png
         charts/overview.png
         ");
         assert!(files == super::files(record, judgement));

@@ -424,3 +424,35 @@ requests = ["get"]
         assert!(!record.is_partial());
     }
 }
+
+/// Variance over mean of the counts in windows: 0 for even spacing, 1 for Poisson.
+fn dispersion(at: &[Duration], window: Duration, windows: usize) -> f64 {
+    let mut counts = vec![0_u32; windows];
+    for at in at {
+        let place = usize::try_from(at.as_nanos() / window.as_nanos()).unwrap();
+        if let Some(count) = counts.get_mut(place) {
+            *count += 1;
+        }
+    }
+    let mean = counts.iter().map(|&count| f64::from(count)).sum::<f64>() / windows as f64;
+    let square = |&count: &u32| (f64::from(count) - mean).powi(2);
+    counts.iter().map(square).sum::<f64>() / windows as f64 / mean
+}
+
+#[test]
+fn departures_are_as_even_as_their_process() {
+    let index = |arrival: &str| {
+        let text = scenario_text(&format!(
+            "[[phase]]\nname = \"p\"\nrate = 1000\narrival = \"{arrival}\"\nduration = \"40s\"\n"
+        ));
+        let server = Memory::new(|_| ok(ms(5)));
+        let record = run(&plan_with(&text, 2, &[]), &server);
+        assert_books_closed(&record);
+        let at: Vec<Duration> = server.seen().iter().map(|seen| seen.at).collect();
+        dispersion(&at, ms(10), 4000)
+    };
+    assert!(index("constant") < 0.01);
+    // 4000 windows: the index has a standard error of sqrt(2 / 4000) = 0.022.
+    let poisson = index("poisson");
+    assert!((poisson - 1.0).abs() < 0.1, "{poisson}");
+}

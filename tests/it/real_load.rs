@@ -179,7 +179,7 @@ fn each_doubt_about_the_generator_says_what_to_do() {
         },
         Doubt::GeneratorStarved {
             phase: 0,
-            waited: 0.5,
+            waited: 0.6,
         },
         Doubt::CpuStolen {
             phase: 0,
@@ -189,6 +189,7 @@ fn each_doubt_about_the_generator_says_what_to_do() {
             phase: 0,
             in_flight: 100.0,
             at_target: 10.0,
+            held_ns: 9_000_000,
         },
         Doubt::GeneratorLate {
             phase: 0,
