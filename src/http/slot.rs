@@ -88,7 +88,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             }
             Carrier::Http2(http2) => {
                 let ended = within(timer, deadline, http2.carry(order, &mut progress)).await;
-                http2.settle(&mut progress);
+                http2.settle(&mut progress, ended.is_none());
                 ended
             }
         };

@@ -333,6 +333,8 @@ fn a_request_that_is_given_up_is_cancelled_and_the_connection_goes_on() {
     let server = Frames::serve(move |peer| {
         peer.greet(None);
         let silent = peer.next_request().unwrap();
+        // The connection is alive.
+        peer.ping();
         // The next request may come before the reset of this one.
         let mut unanswered = Vec::new();
         let reset = loop {
@@ -361,6 +363,30 @@ fn a_request_that_is_given_up_is_cancelled_and_the_connection_goes_on() {
     );
     assert_eq!(told.recv().unwrap(), Asked::Reset(1, CANCEL));
     assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn a_connection_over_which_nothing_comes_any_more_is_replaced() {
+    let server = Frames::serve(|peer| {
+        peer.greet(None);
+        if peer.number == 0 {
+            peer.wait_for_close();
+        } else {
+            peer.answer_all();
+        }
+    });
+    let plan = plan_of(server.address, "");
+    let exchanges = in_runtime(async {
+        let mut slot = client_of(&plan).await.open();
+        let given_up = ask(&mut slot, Some(Duration::from_millis(200))).await;
+        vec![given_up, ask(&mut slot, None).await]
+    });
+    assert_eq!(
+        causes(&exchanges),
+        [(Outcome::Timeout, Some(Cause::NoAnswer)), OK]
+    );
+    assert!(exchanges[1].connection.reopened);
+    assert_eq!(server.connections(), 2);
 }
 
 #[test]

@@ -256,6 +256,35 @@ gpu = "none"
 }
 
 #[test]
+fn flows_go_over_it_as_well() {
+    let text = include_str!("../../scenarios/jobs.toml")
+        .replace("timeout = \"5s\"", "timeout = \"5s\"\nhttp = \"2\"")
+        .replace("warmup = \"2s\"", "warmup = \"500ms\"")
+        .replace("duration = \"15s\"", "duration = \"3s\"");
+    let bench = Bench::with(&text);
+    std::fs::create_dir(bench.path().join("data")).unwrap();
+    bench.write(
+        "data/inputs.jsonl",
+        include_str!("../../scenarios/data/inputs.jsonl"),
+    );
+    let said = bench.run(&["run", "scenario.toml"]);
+    // Whether its gates hold is this machine's affair.
+    assert!(
+        [0, 1, 3].contains(&said.code),
+        "{}\n{}",
+        said.stdout,
+        said.stderr
+    );
+    let run = bench.run_json();
+    assert_eq!(run["target"]["http"], "2");
+    for phase in run["phases"].as_array().unwrap() {
+        let requests = &phase["requests"];
+        assert!(requests["ok"].as_u64().unwrap() > 0, "{requests}");
+        assert_eq!(requests["ok"], requests["planned"], "{}", said.stdout);
+    }
+}
+
+#[test]
 fn preflight_says_when_the_target_does_not_speak_it() {
     let server = Tcp::serve(Manner::Answer(400, b"no".to_vec(), ms(0)));
     let bench = Bench::with(&scenario_at(

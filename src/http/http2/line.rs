@@ -52,6 +52,11 @@ impl Line {
         }
     }
 
+    /// Whether nothing has been read since then.
+    pub(super) fn is_silent_since(&self, then: Instant) -> bool {
+        self.read_at.get().is_none_or(|at| at < then)
+    }
+
     /// The frames of a request leave with the next write; whether all of them do.
     pub(super) fn depart(&self, departure: &Rc<Departure>, whole: bool) {
         self.departing

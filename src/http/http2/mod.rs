@@ -84,7 +84,7 @@ impl<C: Connect> Http2<C> {
     }
 
     /// The request is over, one way or another.
-    pub(super) fn settle(&mut self, progress: &mut Progress) {
+    pub(super) fn settle(&mut self, progress: &mut Progress, given_up: bool) {
         progress.sent = self.departure.begun();
         progress.all_sent = self.departure.ended();
         if progress.sent.is_none() {
@@ -93,6 +93,11 @@ impl<C: Connect> Http2<C> {
         }
         if let Some(line) = self.line.take() {
             (progress.written, progress.read) = line.take_bytes();
+            // A peer that is gone without a word looks like this: over HTTP/1.1 such a connection is
+            // dropped as well.
+            if given_up && progress.sent.is_none_or(|sent| line.is_silent_since(sent)) {
+                self.pool.retire(&line);
+            }
         }
     }
 }

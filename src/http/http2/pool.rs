@@ -135,6 +135,16 @@ impl<C: Connect> Pool<C> {
         }
     }
 
+    /// Gives out no more places on a connection that is probably dead.
+    pub(super) fn retire(&self, line: &Rc<Line>) {
+        let mut links = self.links.borrow_mut();
+        let before = links.len();
+        links.retain(|link| !Rc::ptr_eq(&link.line, line));
+        if links.len() < before {
+            self.lost.set(self.lost.get() + 1);
+        }
+    }
+
     fn place(&self, progress: &mut Progress) -> Place {
         let mut links = self.links.borrow_mut();
         links.retain(|link| {

@@ -10,6 +10,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
@@ -178,6 +179,11 @@ impl Peer {
 
     pub(crate) fn reset(&mut self, stream: u32, reason: u32) {
         self.frame(RST_STREAM, 0, stream, &reason.to_be_bytes());
+    }
+
+    /// Asks the client for a sign of life.
+    pub(crate) fn ping(&mut self) {
+        self.frame(PING, 0, 0, &[0; 8]);
     }
 
     /// The connection goes away: streams after `last` are not taken up.
