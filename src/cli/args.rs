@@ -3,7 +3,7 @@
 use super::calibrate::{CalibrateArgs, NullServerArgs};
 use super::database::{DatabaseArgs, DbArgs, PushArgs};
 use super::first_steps::{CompletionsArgs, DocsArgs, DoctorArgs, ExplainArgs, InitArgs};
-use super::gpu::GpuArgs;
+use super::gpu::{AgentArgs, GpuArgs};
 use super::history::{BaselineArgs, HistoryArgs, OriginArgs, PruneArgs, RegressionArgs, ShowArgs};
 use crate::commands::{
     self, CapacityOptions, CommandError, Format, JudgeOptions, Loaded, RunOptions, ServeOptions,
@@ -79,6 +79,8 @@ pub(super) enum Command {
     Gpu(GpuArgs),
     /// Measure how much load this machine can generate.
     Calibrate(CalibrateArgs),
+    /// Offer this host's GPU telemetry to runs that are driven from another host.
+    Agent(AgentArgs),
     /// Say what this machine lacks for generating load and watching GPUs.
     Doctor(DoctorArgs),
     /// Explain a code of a finding or a doubt, or list all of them.

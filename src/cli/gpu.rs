@@ -1,9 +1,12 @@
-//! The arguments of `bench gpu`.
+//! The arguments of `bench gpu` and `bench agent`.
 
 use super::args::FormatArg;
-use crate::commands::{Format, GpuOptions};
+use crate::commands::{AgentOptions, CommandError, Format, GpuOptions};
+use crate::units;
 use clap::Args;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Arguments of `bench gpu`.
 #[derive(Debug, Args)]
@@ -53,5 +56,73 @@ impl From<GpuArgs> for GpuOptions {
             cuda_library: args.cuda_library,
             nvml_library: args.nvml_library,
         }
+    }
+}
+
+/// Arguments of `bench agent`.
+#[derive(Debug, Args)]
+pub(super) struct AgentArgs {
+    /// Address to listen on; port 0 takes a free one. Beyond this host it takes a token.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9500")]
+    listen: SocketAddr,
+    /// The distance between two samples of the GPUs.
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = sampled_every)]
+    interval: Duration,
+    /// The token that readers must show as `Authorization: Bearer …`.
+    #[arg(
+        long,
+        env = "BENCH_AGENT_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    token: Option<String>,
+    /// A file with that token, which does not show in the list of processes.
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
+    /// Let anybody read, from other hosts too.
+    #[arg(long, conflicts_with_all = ["token", "token_file"])]
+    open: bool,
+    /// Use this NVML library instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    nvml_library: Option<PathBuf>,
+}
+
+impl AgentArgs {
+    pub(super) fn options(self) -> Result<AgentOptions, CommandError> {
+        let token = match &self.token_file {
+            None => self.token,
+            Some(path) => {
+                #[expect(clippy::disallowed_methods, reason = "the user named this file")]
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    CommandError::setup(format!("{}: {error}", path.display()), "")
+                })?;
+                Some(text.trim().to_owned())
+            }
+        };
+        if token.as_ref().is_some_and(String::is_empty) {
+            return Err(CommandError::setup(
+                "the token is empty",
+                "let it be long and random: `openssl rand -hex 32`",
+            ));
+        }
+        Ok(AgentOptions {
+            listen: self.listen,
+            interval: self.interval,
+            token,
+            open: self.open,
+            nvml_library: self.nvml_library,
+        })
+    }
+}
+
+fn sampled_every(text: &str) -> Result<Duration, String> {
+    match units::parse_duration(text) {
+        Ok(interval)
+            if (Duration::from_millis(20)..=Duration::from_mins(1)).contains(&interval) =>
+        {
+            Ok(interval)
+        }
+        Ok(_) => Err("an interval lies between 20ms and 1m".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -139,6 +139,7 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
             commands::page(args.page.into(), output);
             Ok(Ending::Done)
         }
+        Command::Agent(args) => commands::agent(&args.options()?, output).map(|()| Ending::Done),
         Command::Serve(args) => commands::serve(&args.into(), output).map(|()| Ending::Done),
     }
 }

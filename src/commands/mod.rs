@@ -1,5 +1,6 @@
 //! One file for each subcommand; the only place that wires the parts together.
 
+mod agent;
 mod baseline;
 mod calibrate;
 mod capacity;
@@ -29,6 +30,7 @@ mod serve;
 mod signals;
 mod views;
 
+pub use agent::{AgentOptions, agent};
 pub use calibrate::{CalibrateOptions, calibrate};
 pub use capacity::{CapacityOptions, capacity};
 pub use check::check;

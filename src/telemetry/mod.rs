@@ -5,6 +5,7 @@
 //! unusual costs a value or a source, with a reason, and never the run.
 
 mod address;
+mod agent;
 mod dcgm;
 mod gpu;
 mod scrape;
@@ -28,6 +29,7 @@ use elsewhere as system;
 use linux as system;
 
 pub use address::is_local;
+pub use agent::{Agent, AgentHost, agent_router};
 pub use dcgm::{DcgmProbe, dcgm_source};
 pub use gpu::{NvmlProbe, gpu_source};
 pub use scrape::{MetricProbe, metric_source};

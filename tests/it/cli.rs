@@ -75,6 +75,7 @@ fn help_shows_commands_and_exit_codes() {
       serve        Serve the built-in reference inference API
       gpu          Measure what the GPUs of this host can do, and find those that are sick
       calibrate    Measure how much load this machine can generate
+      agent        Offer this host's GPU telemetry to runs that are driven from another host
       doctor       Say what this machine lacks for generating load and watching GPUs
       explain      Explain a code of a finding or a doubt, or list all of them
       schema       Print the JSON Schema of scenarios, for editors

@@ -5,6 +5,7 @@
     reason = "a test that cannot go on should say where; tests read and write files of their own"
 )]
 
+mod agent;
 mod allocations;
 #[cfg(target_os = "linux")]
 mod calibrate;

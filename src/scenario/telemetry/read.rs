@@ -18,7 +18,9 @@ use toml::de::DeValue;
 
 pub(super) const DEFAULT_GPU_INTERVAL: Duration = Duration::from_millis(100);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
-const GPU_FORMS: &str = "`gpu` is \"auto\", \"nvml\", \"none\", { nvml = \"/path/to/libnvidia-ml.so.1\" } or { dcgm = [\"http://gpu-1:9400/metrics\"] }";
+/// An agent samples ten times a second; a page has the newest sample.
+const DEFAULT_AGENT_INTERVAL: Duration = Duration::from_millis(200);
+const GPU_FORMS: &str = "`gpu` is \"auto\", \"nvml\", \"none\", { nvml = \"/path/to/libnvidia-ml.so.1\" } { dcgm = [\"http://gpu-1:9400/metrics\"] } or { agent = [\"http://gpu-1:9500\"] }";
 
 /// The keys of a metric: a table with none of them is the inside of a dotted name.
 const KEYS: [&str; 7] = [
@@ -83,7 +85,7 @@ fn read_gpu(
     };
     if let DeValue::Table(entries) = value.get_ref() {
         let mut inner = Table::new(entries, value.span(), "gpu");
-        if inner.has("dcgm") {
+        if inner.has("dcgm") || inner.has("agent") {
             return read_dcgm(cx, inner, literal_secrets);
         }
         if !inner.has("nvml") {
@@ -93,7 +95,7 @@ fn read_gpu(
                 "`gpu` names no source of GPU telemetry",
                 GPU_FORMS,
             );
-            for key in ["dcgm", "headers", "interval", "labels"] {
+            for key in ["dcgm", "agent", "headers", "interval", "labels"] {
                 inner.get(key);
             }
         }
@@ -127,8 +129,11 @@ fn read_dcgm(
 ) -> GpuSource {
     let mut exporters = Vec::new();
     let mut secrets = Vec::new();
-    let span = table.key_span("dcgm");
-    for text in table.texts(cx, "dcgm").unwrap_or_default() {
+    let key = if table.has("agent") { "agent" } else { "dcgm" };
+    let span = table.key_span(key);
+    let mut addresses = table.texts(cx, "dcgm").unwrap_or_default();
+    addresses.extend(table.texts(cx, "agent").unwrap_or_default());
+    for text in addresses {
         match Endpoint::parse(&text.value, &text.shown) {
             Ok(Endpoint::Http(url)) => exporters.push(url),
             Ok(Endpoint::Target(_)) => cx.error(
@@ -145,12 +150,17 @@ fn read_dcgm(
         cx.error(
             Code::MissingKey,
             span,
-            "`dcgm` names no exporter",
-            "for example dcgm = [\"http://gpu-1:9400/metrics\"]",
+            format!("`{key}` names no address"),
+            "for example dcgm = [\"http://gpu-1:9400/metrics\"] or agent = [\"http://gpu-1:9500\"]",
         );
     }
     let interval = table.duration(cx, "interval");
-    let interval = in_range(cx, interval, "interval", 50, 60_000).unwrap_or(DEFAULT_INTERVAL);
+    let usual = if key == "agent" {
+        DEFAULT_AGENT_INTERVAL
+    } else {
+        DEFAULT_INTERVAL
+    };
+    let interval = in_range(cx, interval, "interval", 50, 60_000).unwrap_or(usual);
     let (headers, header_secrets) = constant_headers(cx, &mut table, literal_secrets);
     secrets.extend(header_secrets);
     let labels = read_labels(cx, &mut table);

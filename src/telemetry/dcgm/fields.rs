@@ -1,4 +1,4 @@
-//! What the lines of dcgm-exporter mean, under the names of all its versions.
+//! What the lines of dcgm-exporter mean, under the names of all its versions, and those of `bench agent`.
 //!
 //! Pure. DCGM 4.6 renamed fields; sentinels of fields without a value come through as numbers.
 
@@ -25,6 +25,10 @@ pub(super) const METRICS: [&str; 16] = [
     "gpu.throttle.reasons",
     "gpu.pcie.replays",
 ];
+
+/// What the names of `bench agent` begin with. Its values are in base units, and it leaves out what it
+/// does not know.
+const AGENT: &str = "bench_gpu_";
 
 /// Those that a GPU in MIG mode has as a whole only, and for which DCGM reports 0 or nothing.
 const NOT_UNDER_MIG: [&str; 2] = ["gpu.utilization", "gpu.memory.activity"];
@@ -60,7 +64,8 @@ pub(super) struct Identity {
     pub(super) driver: Option<String>,
 }
 
-/// The lines about one GPU: fields without their prefix `DCGM_FI_`, and their values.
+/// The lines about one GPU: fields without the prefix `DCGM_FI_`, those of an agent with their own, and
+/// their values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lines {
     pub(super) identity: Identity,
@@ -75,8 +80,10 @@ pub(super) fn gpus(
 ) -> BTreeMap<Place, Lines> {
     let mut gpus: BTreeMap<Place, Lines> = BTreeMap::new();
     for sample in page.samples() {
-        let Some(field) = sample.name.strip_prefix("DCGM_FI_") else {
-            continue;
+        let field = match sample.name.strip_prefix("DCGM_FI_") {
+            Some(field) => field,
+            None if sample.name.starts_with(AGENT) => sample.name.as_str(),
+            None => continue,
         };
         let number = |label: &str| sample.label(label).and_then(|text| text.parse().ok());
         let Some(gpu) = number("gpu") else { continue };
@@ -99,7 +106,10 @@ pub(super) fn gpus(
                 uuid: text("uuid"),
                 model: text("modelName"),
                 pci_bus_id: text("pci_bus_id"),
-                driver: sample.label("DCGM_FI_DRIVER_VERSION").map(str::to_owned),
+                driver: sample
+                    .label("DCGM_FI_DRIVER_VERSION")
+                    .or_else(|| sample.label("driver"))
+                    .map(str::to_owned),
             },
             fields: BTreeMap::new(),
         });
@@ -157,6 +167,13 @@ impl Lines {
     pub(super) fn value(&self, metric: &str, scale: &mut Scale) -> Option<f64> {
         const MIB: f64 = 1_048_576.0;
         let percent = |value: f64| value / 100.0;
+        let of_agent = metric.strip_prefix("gpu.").and_then(|name| {
+            let name = format!("{AGENT}{}", name.replace('.', "_"));
+            self.fields.get(&name).copied()
+        });
+        if of_agent.is_some() {
+            return of_agent.filter(|value| value.is_finite());
+        }
         let value = match metric {
             "gpu.utilization" => match self.field(&["DEV_GPU_UTIL"]) {
                 Some(value) => Some(percent(value)),
@@ -233,10 +250,15 @@ impl Lines {
         (total > 0.0).then(|| used / total)
     }
 
+    /// Whether they are those of `bench agent`.
+    pub(super) fn are_of_agent(&self) -> bool {
+        self.fields.keys().any(|name| name.starts_with(AGENT))
+    }
+
     /// All memory in bytes.
     pub(super) fn memory_bytes(&self) -> Option<f64> {
         let used = self.value("gpu.memory.used", &mut Scale::default())?;
-        let ratio = self.memory_ratio()?;
+        let ratio = self.value("gpu.memory", &mut Scale::default())?;
         (ratio > 0.0).then(|| (used / ratio).round())
     }
 

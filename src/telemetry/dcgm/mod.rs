@@ -1,4 +1,4 @@
-//! GPU series of other hosts from dcgm-exporter.
+//! GPU series of other hosts, from dcgm-exporter or `bench agent`.
 //!
 //! The exporter refreshes its page at an interval of its own, every 30 s unless it was told otherwise,
 //! and says nothing about when. It is asked more often than that; a page that has not changed is no new
@@ -64,7 +64,7 @@ pub fn dcgm_source(source: &DcgmSource) -> Result<DcgmProbe, SourceInfo> {
                 "{} reports no GPU{}",
                 url.shown,
                 if source.labels.is_empty() {
-                    ": is it dcgm-exporter's page?"
+                    ": is it the page of dcgm-exporter or of `bench agent`?"
                 } else {
                     " with these labels"
                 }
@@ -114,10 +114,12 @@ impl DcgmProbe {
                              `gpu.engine_active` or `gpu.sm_active`",
                         )
                         } else if lines.value(metric, &mut Scale::Percent).is_none() {
-                            series.lacking(format!(
-                                "{} does not report it: add its field to the exporter's list",
-                                url.shown
-                            ))
+                            let what = if lines.are_of_agent() {
+                                "its driver does not tell"
+                            } else {
+                                "add its field to the exporter's list"
+                            };
+                            series.lacking(format!("{} does not report it: {what}", url.shown))
                         } else {
                             series
                         });
