@@ -413,6 +413,9 @@ pub(super) struct ServeArgs {
     /// Demand a token from /auth/token on /v1/….
     #[arg(long)]
     pub(super) require_auth: bool,
+    /// How long a token of /auth/token is valid, in whole seconds.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = whole_seconds)]
+    pub(super) token_lifetime: Duration,
     #[command(flatten)]
     pub(super) misbehaviour: MisbehaviourArgs,
     /// Write what the server did to this file, every second and at the end.
@@ -447,6 +450,14 @@ pub(super) struct MisbehaviourArgs {
     pub(super) leak_per_request: u64,
 }
 
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let duration = units::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration < Duration::from_secs(1) || duration.subsec_nanos() != 0 {
+        return Err("it is a number of whole seconds, at least one".to_owned());
+    }
+    Ok(duration)
+}
+
 impl From<ServeArgs> for ServeOptions {
     fn from(args: ServeArgs) -> Self {
         let told = args.misbehaviour;
@@ -463,6 +474,7 @@ impl From<ServeArgs> for ServeOptions {
                 reject_logins: told.reject_logins,
                 leak_per_request: told.leak_per_request,
                 require_auth: args.require_auth,
+                token_lifetime: args.token_lifetime,
                 scaling: args.scaling,
             },
             truth: args.truth,
@@ -505,6 +517,7 @@ mod tests {
             reject_logins: 0.5,
             leak_per_request: 4096,
             require_auth: true,
+            token_lifetime: Duration::from_secs(7),
             scaling: Some(Scaling::parse("1 to 4 at 20 queued, start 2s, cooldown 5s").unwrap()),
         };
         assert_eq!(parse(&told.to_args()), told);

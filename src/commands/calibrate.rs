@@ -365,6 +365,7 @@ impl Bench {
             sink: &mut kept,
             stop: self.stop.clone(),
             wall: &SystemWall,
+            logged_in: None,
             placement: Placement::Threads,
         };
         engine::run(&plan, RunClock::start(), ports)

@@ -302,6 +302,12 @@ const DOUBTS: &[Explanation] = &[
                report may be off by the step.",
     },
     Explanation {
+        code: "token-lapsed",
+        what: "the token of the login ended before another one was there",
+        text: "Logins failed, or took longer than `refresh_before` under [login]: see `logins` in run.json. What was\n\
+               sent meanwhile was refused. Renew earlier, or look at why the logins failed.",
+    },
+    Explanation {
         code: "unchecked-certificate",
         what: "the target's certificate was not checked",
         text: "`insecure = true` under [target] tls was set: whoever answered may not be the target. Give its\n\

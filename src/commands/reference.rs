@@ -59,7 +59,8 @@ fn scenario() -> String {
          A scenario is a TOML file. Every value with a dimension is a string with its unit; unknown keys are\n\
          errors. `${{NAME}}`, `${{NAME:-default}}` and `${{file:path}}` stand in any string and are replaced when\n\
          the file is read; `{{{{data.FIELD}}}}`, `{{{{pick:a,b}}}}`, `{{{{int:1,100}}}}`, `{{{{uuid}}}}` and `{{{{number}}}}` in\n\
-         paths, headers and bodies, for each request, and `{{{{capture.NAME}}}}` in those of later steps of a flow.\n\
+         paths, headers and bodies, for each request, and `{{{{capture.NAME}}}}` in those of later steps of a flow,\n\
+         `{{{{login.token}}}}` where there is a `[login]`.\n\
          `bench schema` prints the JSON Schema.\n"
     );
     table(&mut text, &schema);

@@ -290,6 +290,13 @@ impl Run<'_> {
         stop: watch::Receiver<Stop>,
         sink: &mut RunSink,
     ) -> Result<(), CommandError> {
+        let logged_in = match engine::log_in(self.plan, &target).await {
+            Ok(logged_in) => logged_in,
+            Err(reason) => {
+                refuse(sink, reason);
+                return Ok(());
+            }
+        };
         if self.options.preflight
             && let Err(reason) = preflight::check_target(self.plan, &target).await
         {
@@ -303,6 +310,7 @@ impl Run<'_> {
             sink,
             stop,
             wall: &SystemWall,
+            logged_in,
             placement: Placement::Threads,
         };
         engine::run(self.plan, RunClock::start(), ports)

@@ -3,11 +3,12 @@
 
 use super::Placement;
 use super::clock::RunClock;
+use super::login::{self, LoggedIn};
 use super::ports::{Probe, Sink, Stop, Target, WallClock};
 use super::sampler::{self, Samplers};
 use super::worker::{self, Finished, Orders};
 use crate::plan::{PhasePlan, Plan};
-use crate::record::{Doubt, Entry, Interval, Samples, SourceInfo};
+use crate::record::{Doubt, Entry, Interval, LoginRecord, Samples, SourceInfo};
 use crate::verdict::{Decision, Lookout};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub(super) enum Message {
     Broken { message: String },
     /// Telemetry.
     Samples(Samples),
+    /// A token was renewed, or was not.
+    Login(LoginRecord),
     /// A telemetry source stopped delivering.
     SourceLost { source: usize, reason: String },
 }
@@ -54,6 +57,8 @@ pub struct Ports<'a, T> {
     pub stop: watch::Receiver<Stop>,
     /// Shows whether the wall clock is set meanwhile.
     pub wall: &'a dyn WallClock,
+    /// The first login, if the plan has one.
+    pub logged_in: Option<LoggedIn>,
     /// Where workers and samplers run.
     pub placement: Placement,
 }
@@ -87,6 +92,19 @@ pub async fn run<T: Target>(
     };
     control.deliver(Entry::Sources { sources });
     let samplers = sampler::start(ports.probes, clock, &out, ports.placement);
+    let keeper = ports.logged_in.and_then(|logged_in| {
+        for login in &logged_in.records {
+            control.deliver(Entry::Login(login.clone()));
+        }
+        login::keep(
+            plan,
+            &logged_in,
+            &ports.target,
+            clock,
+            &out,
+            ports.placement,
+        )
+    });
     let mut result = Ok(());
     for step in plan.steps() {
         if *control.halt.borrow() != Stop::Go {
@@ -101,6 +119,9 @@ pub async fn run<T: Target>(
         if result.is_err() {
             break;
         }
+    }
+    if let Some(keeper) = keeper {
+        keeper.stop().await;
     }
     control.stop_samplers(samplers).await;
     let at_ns = clock.now_ns();
@@ -348,6 +369,7 @@ impl Control<'_> {
     fn telemetry(&mut self, message: Message) {
         match message {
             Message::Samples(samples) => self.deliver(Entry::Samples(samples)),
+            Message::Login(login) => self.deliver(Entry::Login(login)),
             Message::SourceLost { source, reason } => {
                 let doubt = Doubt::TelemetryLost {
                     source: self.source_names[source].clone(),

@@ -6,6 +6,7 @@
 mod clock;
 mod closed;
 mod control;
+mod login;
 mod loop_delay;
 mod open;
 mod pacer;
@@ -17,6 +18,7 @@ mod worker;
 
 pub use clock::RunClock;
 pub use control::{EngineFault, Ports, run};
+pub use login::{LoggedIn, log_in};
 pub use unit::{Errand, Witness, send};
 
 /// Where workers and samplers run.

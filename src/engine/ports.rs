@@ -16,6 +16,9 @@ pub trait Target: Clone + Send + 'static {
     /// A client for one worker in one phase. Called on the thread that will use it, within a runtime
     /// that can spawn local tasks; it must not block.
     fn client(&self) -> Self::Client;
+
+    /// From now on this token stands for `{{login.token}}`, in all clients.
+    fn set_token(&self, token: &str);
 }
 
 /// What one worker reaches the target with: its slots may share connections.

@@ -15,6 +15,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod token;
 mod wire;
 
 pub use answer::Arrival;
@@ -33,6 +34,7 @@ use hyper::header::HeaderValue;
 use slot::Carrier;
 use std::rc::Rc;
 use std::sync::Arc;
+use token::Token;
 use wire::Wire;
 
 /// An HTTP service, reached through `C`.
@@ -53,6 +55,7 @@ enum Forms {
 struct Shared {
     requests: Vec<RequestPlan>,
     secrets: Vec<String>,
+    token: Token,
     /// After how many requests a connection is closed.
     most_uses: Option<u64>,
 }
@@ -86,6 +89,7 @@ impl<C: Connect> HttpTarget<C> {
             shared: Arc::new(Shared {
                 requests: plan.requests.clone(),
                 secrets: plan.secrets.clone(),
+                token: Token::default(),
                 most_uses,
             }),
             forms,
@@ -95,6 +99,10 @@ impl<C: Connect> HttpTarget<C> {
 
 impl<C: Connect> Target for HttpTarget<C> {
     type Client = HttpClient<C>;
+
+    fn set_token(&self, token: &str) {
+        self.shared.token.set(token);
+    }
 
     fn client(&self) -> HttpClient<C> {
         let pool = match &self.forms {
@@ -147,7 +155,9 @@ impl Shared {
             detail = fault.cause.to_string();
             body = String::new();
         }
+        let tokens = self.token.secrets();
         let known = self.secrets.iter().map(String::as_str);
+        let known = known.chain(tokens.iter().map(AsRef::as_ref));
         for secret in known.chain(captured.secrets()) {
             for text in [&mut detail, &mut body] {
                 if text.contains(secret) {

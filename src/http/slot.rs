@@ -9,6 +9,7 @@ use super::connect::Connect;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::progress::Progress;
+use super::token::Known;
 use crate::engine::ports::{Call, Exchange, Slot, Told};
 use crate::plan::{Draw, Fault, RequestPlan};
 use crate::record::{Cause, Outcome};
@@ -24,6 +25,7 @@ pub struct HttpSlot<C: Connect> {
     carrier: Carrier<C>,
     answer: Answer,
     timer: Option<Pin<Box<Sleep>>>,
+    token: Known,
 }
 
 /// What carries the requests of a slot.
@@ -53,6 +55,7 @@ impl<C: Connect> HttpSlot<C> {
             carrier,
             answer: Answer::default(),
             timer: None,
+            token: Known::default(),
         }
     }
 }
@@ -67,6 +70,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             number: call.number,
             random: call.random,
             captured: call.captured,
+            token: self.token.current(&shared.token),
         };
         self.answer.reset();
         let order = Order {

@@ -59,6 +59,7 @@ impl Wire {
                 number: 0,
                 random: &mut random,
                 captured: &Captured::nothing(),
+                token: "",
             };
             let mut buffer = WireBuffer::default();
             wire.render(plan, 0, &mut draw, &mut buffer);

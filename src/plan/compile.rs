@@ -2,6 +2,7 @@
 
 use super::flow::{self, Unit};
 use super::load;
+use super::login::compile_login;
 use super::promises::{
     no_first_byte, no_streams, refuse_early_end, refuse_early_end_of_run,
     refuse_first_byte_of_flow, refuse_growth_over_phases, refuse_too_few, refuse_unknown_part,
@@ -57,6 +58,16 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
             .extend(steps.filter_map(|step| compile_step(flow, step, &surroundings, &mut found)));
     }
     let units: Arc<[Unit]> = flow::units(scenario).into();
+    let sent: usize = units.iter().map(|unit| unit.requests().len()).sum();
+    let are_complete = requests.len() == sent && units.len() == scenario.unit_names.len();
+    let login = scenario
+        .login
+        .as_ref()
+        .and_then(|login| compile_login(login, sent, &surroundings, &mut found));
+    let login = login.map(|(login, request)| {
+        requests.push(request);
+        login
+    });
     let phases: Vec<PhasePlan> = scenario
         .phases
         .iter()
@@ -82,8 +93,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
     let (Some(address), Some(most_slots), false) = (address, most_slots, found.has_errors()) else {
         return Err(found);
     };
-    let sent: usize = units.iter().map(|unit| unit.requests().len()).sum();
-    if requests.len() != sent || units.len() != scenario.unit_names.len() {
+    if !are_complete {
         return Err(found);
     }
     let shown = match &address {
@@ -110,6 +120,7 @@ pub fn compile(scenario: &Scenario, facts: &Facts, seed: u64) -> Result<Plan, Di
         },
         requests,
         units,
+        login,
         phases,
         gates: planned(&scenario.gates),
         telemetry: scenario.telemetry.clone(),

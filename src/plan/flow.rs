@@ -155,6 +155,11 @@ impl Captured {
         Self { values: Vec::new() }
     }
 
+    /// A value as text; `None` where nothing was captured.
+    pub(super) fn text(&self, slot: usize) -> Option<&str> {
+        self.get(slot).map(|value| value.text.as_str())
+    }
+
     /// Values that must never be shown.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let values = self.values.iter().flatten();

@@ -7,6 +7,7 @@ mod compile;
 mod data;
 mod flow;
 mod load;
+mod login;
 mod promises;
 mod render;
 mod request;
@@ -15,6 +16,7 @@ mod target;
 pub use check::{Checks, Fault, Judged, Received, printable};
 pub use compile::{Facts, compile};
 pub use flow::{Captured, FlowPlan, PollPlan, SendPlan, StepPlan, Unit};
+pub use login::{LoginPlan, Token};
 pub use render::{Draw, Renderer};
 pub use request::{Rendered, RequestPlan};
 pub use target::{BaseUrl, TargetAddress, TargetPlan, TlsPlan};
@@ -36,10 +38,12 @@ pub struct Plan {
     pub scenario: ScenarioInfo,
     /// The service under test.
     pub target: TargetPlan,
-    /// Everything that can be sent: the requests of the scenario, then the steps of its flows.
+    /// Everything that can be sent: the requests of the scenario, the steps of its flows, the login.
     pub requests: Vec<RequestPlan>,
     /// What the load consists of: the requests of the scenario, then its flows.
     pub units: Arc<[Unit]>,
+    /// How a token is had; its request is the last one.
+    pub login: Option<LoginPlan>,
     /// The phases, in order.
     pub phases: Vec<PhasePlan>,
     /// Gates on the whole run.

@@ -41,6 +41,8 @@ enum Segment {
     },
     Number,
     Uuid,
+    /// The token of the login.
+    Token(Form),
     /// What an earlier step captured into this place.
     Captured(usize, Form),
 }
@@ -63,6 +65,8 @@ pub struct Draw<'a> {
     pub random: &'a mut Pcg64Mcg,
     /// What earlier steps of its flow captured.
     pub captured: &'a Captured,
+    /// The token of the login; empty without one.
+    pub token: &'a str,
 }
 
 impl Renderer {
@@ -86,6 +90,7 @@ impl Renderer {
             number: 0,
             random: &mut random,
             captured: &Captured::nothing(),
+            token: "",
         };
         self.render(row, &mut draw, out);
     }
@@ -105,6 +110,10 @@ impl Renderer {
                     append_display(out, value);
                 }
                 Segment::Number => append_display(out, draw.number),
+                Segment::Token(Form::Plain) => out.extend_from_slice(draw.token.as_bytes()),
+                Segment::Token(_) => {
+                    out.extend_from_slice(in_json_string(draw.token).as_bytes());
+                }
                 Segment::Captured(slot, Form::Plain) => draw.captured.append_text(*slot, out),
                 Segment::Captured(slot, Form::InString) => {
                     draw.captured.append_in_string(*slot, out);
@@ -259,6 +268,7 @@ impl Compiler {
                 Part::Number => Segment::Number,
                 Part::Uuid => Segment::Uuid,
                 Part::Capture { name, .. } => self.captured(name, form),
+                Part::Token { .. } => Segment::Token(form),
             };
             out.push(segment);
         }

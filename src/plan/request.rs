@@ -225,6 +225,7 @@ pub(super) fn compile_step(
     let mut plan = compile_with(
         &step.request,
         Compiler::with_captures(names.clone()),
+        &surroundings.target.headers.iter().collect::<Vec<_>>(),
         surroundings,
         found,
     )?;
@@ -254,6 +255,22 @@ pub(super) fn compile_step(
     Some(plan)
 }
 
+/// The login: it has no token yet, so that it leaves out the target's headers that hold it.
+pub(super) fn compile_login_request(
+    request: &Request,
+    captures: Vec<CapturePlan>,
+    surroundings: &Surroundings<'_>,
+    found: &mut Diagnostics,
+) -> Option<RequestPlan> {
+    let headers = surroundings.target.headers.iter();
+    let headers: Vec<&Header> = headers
+        .filter(|header| header.value.token().is_none())
+        .collect();
+    let mut plan = compile_with(request, Compiler::default(), &headers, surroundings, found)?;
+    plan.checks.captures = captures;
+    Some(plan)
+}
+
 /// Conditions on a JSON body, bound to the rows of their data file.
 fn bind(expectations: &[JsonExpectation], rows: &Rows, found: &mut Diagnostics) -> Vec<JsonCheck> {
     let mut checks = Vec::new();
@@ -276,12 +293,14 @@ pub(super) fn compile_request(
     surroundings: &Surroundings<'_>,
     found: &mut Diagnostics,
 ) -> Option<RequestPlan> {
-    compile_with(request, Compiler::default(), surroundings, found)
+    let headers: Vec<&Header> = surroundings.target.headers.iter().collect();
+    compile_with(request, Compiler::default(), &headers, surroundings, found)
 }
 
 fn compile_with(
     request: &Request,
     mut compiler: Compiler,
+    target_headers: &[&Header],
     surroundings: &Surroundings<'_>,
     found: &mut Diagnostics,
 ) -> Option<RequestPlan> {
@@ -295,7 +314,7 @@ fn compile_with(
     let mut headers = default_headers(&request.body);
     let mut changing_headers: Vec<_> = Vec::new();
     let target = surroundings.target;
-    for header in target.headers.iter().chain(&request.headers) {
+    for header in target_headers.iter().copied().chain(&request.headers) {
         refuse_of_connection(header, target.connecting.protocol, found);
         let (Ok(name), renderer) = (
             HeaderName::from_bytes(header.name.value.as_bytes()),

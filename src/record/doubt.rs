@@ -170,6 +170,13 @@ pub enum Doubt {
         /// What is wrong.
         reason: String,
     },
+    /// The token of the login ended before another one was there.
+    TokenLapsed {
+        /// When it ended, in nanoseconds since the start of the run.
+        from_ns: u64,
+        /// How long there was none, in nanoseconds.
+        for_ns: u64,
+    },
     /// Whoever answered, its certificate was not checked: the scenario says `insecure`.
     UncheckedCertificate,
     /// The journal could not be written, so that the load was stopped.
@@ -268,6 +275,7 @@ impl Doubt {
             | Self::Drifting { .. }
             | Self::ClockStep { .. }
             | Self::TelemetryLost { .. }
+            | Self::TokenLapsed { .. }
             | Self::UncheckedCertificate
             | Self::JournalFailed { .. }
             | Self::Aborted { .. }
@@ -549,6 +557,13 @@ impl fmt::Display for Doubt {
                 f,
                 "telemetry `{source}` was lost at {}: {reason}",
                 time(*at_ns)
+            ),
+            Self::TokenLapsed { from_ns, for_ns } => write!(
+                f,
+                "the token of the login ended at {}, and for {} there was no other: requests \
+                 were refused meanwhile",
+                time(*from_ns),
+                time(*for_ns)
             ),
             Self::UncheckedCertificate => f.write_str(
                 "the target's certificate was not checked (`insecure = true`): \

@@ -7,6 +7,7 @@ use super::doubt::Doubt;
 use super::environment::Environment;
 use super::figures::Baseline;
 use super::load::LoadInfo;
+use super::login::LoginRecord;
 use super::packed::PackedLatencies;
 use super::series::{Samples, SourceInfo};
 use super::tally::Interval;
@@ -46,6 +47,8 @@ pub enum Entry {
     },
     /// Telemetry.
     Samples(Samples),
+    /// A token was asked for.
+    Login(LoginRecord),
     /// A phase ended, its drain included.
     PhaseEnded {
         /// Which phase of the header.

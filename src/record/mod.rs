@@ -12,6 +12,7 @@ mod instrument;
 mod journal;
 mod latencies;
 mod load;
+mod login;
 mod outcome;
 mod packed;
 mod run;
@@ -37,6 +38,7 @@ pub use journal::{
 };
 pub use latencies::{Above, Distribution, LONGEST_NS, Latencies};
 pub use load::{ArrivalInfo, LoadInfo};
+pub use login::LoginRecord;
 pub use outcome::{Cause, Class, Outcome, Outcomes};
 pub use packed::PackedLatencies;
 pub use run::{FoldError, INTERVAL_NS, Over, PhaseInterval, PhaseRecord, RunRecord, per_second};

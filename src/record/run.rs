@@ -8,6 +8,7 @@ use super::figures::{Baseline, RunFigures, differences};
 use super::instrument::Instrument;
 use super::journal::{Entry, Header, JOURNAL_VERSION, PartIndex, PhaseInfo};
 use super::latencies::{Distribution, Latencies};
+use super::login::{LoginRecord, longest_lapse};
 use super::outcome::Cause;
 use super::packed::PackedLatencies;
 use super::series::{Series, Source, SourceState};
@@ -26,6 +27,8 @@ pub struct RunRecord {
     pub phases: Vec<PhaseRecord>,
     /// Telemetry.
     pub sources: Vec<Source>,
+    /// Every login, in order.
+    pub logins: Vec<LoginRecord>,
     /// Whatever weakens the measurement.
     pub doubts: Vec<Doubt>,
     /// The runs that it is compared with, if it is.
@@ -133,6 +136,7 @@ impl RunRecord {
             header: *header,
             phases: Vec::new(),
             sources: Vec::new(),
+            logins: Vec::new(),
             doubts: Vec::new(),
             baseline: None,
             ended_ns: 0,
@@ -196,6 +200,10 @@ impl RunRecord {
                 self.seen(at_ns);
             }
             Entry::Baseline(baseline) => self.baseline = Some(*baseline),
+            Entry::Login(login) => {
+                self.seen(login.at_ns.saturating_add(login.took_ns));
+                self.logins.push(login);
+            }
             Entry::Doubt(doubt) => self.doubts.push(doubt),
             Entry::RunEnded { at_ns } => self.seen(at_ns),
         }
@@ -220,6 +228,9 @@ impl RunRecord {
             phase.close(ended_ns);
         }
         self.compare_circumstances();
+        if let Some((from_ns, for_ns)) = longest_lapse(&self.logins, ended_ns) {
+            self.doubts.push(Doubt::TokenLapsed { from_ns, for_ns });
+        }
         let derived: Vec<Doubt> = self.phases.iter().flat_map(PhaseRecord::doubts).collect();
         self.doubts.extend(derived);
         let of_instrument: Vec<Doubt> = self

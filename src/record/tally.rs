@@ -325,7 +325,7 @@ pub struct ErrorTally {
 }
 
 /// What one failure looked like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Why.
     pub cause: Cause,

@@ -29,6 +29,7 @@ pub(super) struct Service {
     pub(super) jobs: Jobs,
     pub(super) key: TokenKey,
     pub(super) require_auth: bool,
+    pub(super) token_lifetime: Duration,
     clock: Clock,
     last_id: AtomicU64,
 }
@@ -59,6 +60,7 @@ impl Service {
             jobs: Jobs::default(),
             key: TokenKey::of_seed(options.seed),
             require_auth: options.require_auth,
+            token_lifetime: options.token_lifetime,
             clock,
             last_id: AtomicU64::new(0),
         }

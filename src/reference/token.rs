@@ -11,9 +11,6 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use std::time::Duration;
 
-/// How long a token is valid.
-pub(super) const LIFETIME: Duration = Duration::from_hours(1);
-
 /// Why a token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
@@ -62,12 +59,12 @@ impl TokenKey {
         Self(Hmac::new_from_slice(&key).expect("HMAC takes keys of any length"))
     }
 
-    /// A token for this user from now, in seconds since 1970.
-    pub(super) fn issue(&self, user: &str, now: u64) -> String {
+    /// A token for this user from now, in seconds since 1970, for so long.
+    pub(super) fn issue(&self, user: &str, now: u64, lifetime: Duration) -> String {
         let claims = Claims {
             sub: user.to_owned(),
             iat: now,
-            exp: now + LIFETIME.as_secs(),
+            exp: now + lifetime.as_secs(),
         };
         self.sign("HS256", &claims)
     }
@@ -132,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_token_says_who_and_until_when() {
-        let token = key().issue("bench", NOW);
+        let token = key().issue("bench", NOW, Duration::from_hours(1));
         let claims = key().verify(&token, NOW).unwrap();
         assert_eq!(
             claims,
@@ -162,7 +159,7 @@ mod tests {
 
     #[test]
     fn only_untouched_tokens_of_this_server_are_believed_and_not_for_ever() {
-        let token = key().issue("bench", NOW);
+        let token = key().issue("bench", NOW, Duration::from_hours(1));
         let parts: Vec<&str> = token.split('.').collect();
         let claims = Claims {
             sub: "root".to_owned(),
@@ -170,7 +167,7 @@ mod tests {
             exp: NOW + 3600,
         };
         let other_user = format!("{}.{}.{}", parts[0], encode(&claims), parts[2]);
-        let other_key = TokenKey::of_seed(2).issue("bench", NOW);
+        let other_key = TokenKey::of_seed(2).issue("bench", NOW, Duration::from_hours(1));
         let unsigned = format!(
             "{}.{}.",
             encode(&Header {

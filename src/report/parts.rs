@@ -115,6 +115,27 @@ fn tries(tally: &RequestTally) -> String {
     words.join("; ")
 }
 
+/// How logins went, in a sentence; `None` where there were none.
+pub(super) fn logins(record: &RunRecord) -> Option<String> {
+    let all = &record.logins;
+    let failed = || all.iter().filter_map(|login| login.failure.as_ref());
+    let slowest = all.iter().map(|login| login.took_ns).max()?;
+    let plural = if all.len() == 1 { "" } else { "s" };
+    let mut words = format!(
+        "{} login{plural}, outside of every latency, the slowest took {}",
+        units::count(all.len() as u64),
+        units::seconds(slowest as f64 / 1e9)
+    );
+    if let Some(first) = failed().next() {
+        let count = units::count(failed().count() as u64);
+        words.push_str(&format!(
+            "; {count} failed, the first with: {}",
+            first.detail
+        ));
+    }
+    Some(words)
+}
+
 /// Flows with their steps on a terminal, and what was turned away or asked for again.
 pub(super) fn console(record: &RunRecord, width: usize) -> String {
     let all = parts(record);
@@ -147,6 +168,9 @@ pub(super) fn console(record: &RunRecord, width: usize) -> String {
     }
     for part in all.iter().filter(|part| !part.tries.is_empty()) {
         let words = format!("{} {}: {}", part.phase, part.name, part.tries);
+        blocks.push(wrap(&one_line(&words), width, "  "));
+    }
+    if let Some(words) = logins(record) {
         blocks.push(wrap(&one_line(&words), width, "  "));
     }
     blocks.join("\n")

@@ -262,7 +262,7 @@ fn read_captures(cx: &mut Context<'_>, table: &mut Table<'_>) -> Vec<Capture> {
     captures
 }
 
-fn read_capture(
+pub(super) fn read_capture(
     cx: &mut Context<'_>,
     name: &Located<String>,
     value: &Spanned<DeValue<'_>>,

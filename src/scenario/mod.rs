@@ -10,6 +10,7 @@ mod flow;
 mod history;
 mod json;
 mod load;
+mod login;
 mod parse;
 mod phase;
 mod reference;
@@ -26,6 +27,7 @@ pub use expand::{Lookup, Text};
 pub use flow::{Capture, CaptureSource, Condition, Flow, Poll, Step};
 pub use json::JsonTemplate;
 pub use load::{PhaseLoad, Sending};
+pub use login::{Login, Validity};
 pub use parse::parse;
 pub use reference::{Delay, ReferenceOptions, Scaling, Stall};
 pub use telemetry::{
@@ -59,6 +61,8 @@ pub struct Scenario {
     pub requests: Vec<Request>,
     /// The flows in the order of the file.
     pub flows: Vec<Flow>,
+    /// How a token is had, if requests need one.
+    pub login: Option<Login>,
     /// The names of all requests and then of all flows, also of those that could not be read.
     pub unit_names: Vec<String>,
     /// How many of the names are those of requests.
@@ -97,10 +101,14 @@ impl Scenario {
         flow.map(Unit::Flow)
     }
 
-    /// Every request that can be sent: those of their own and the steps of flows.
+    /// Every request that can be sent: those of their own, the steps of flows, and the login.
     pub fn all_requests(&self) -> impl Iterator<Item = &Request> {
         let steps = self.flows.iter().flat_map(|flow| &flow.steps);
-        self.requests.iter().chain(steps.map(|step| &step.request))
+        let login = self.login.iter().map(|login| &login.request);
+        self.requests
+            .iter()
+            .chain(steps.map(|step| &step.request))
+            .chain(login)
     }
 }
 

@@ -4,10 +4,12 @@ use super::decode::{Context, Table};
 use super::expand::Lookup;
 use super::flow::read_flows;
 use super::history::read_history;
+use super::login::{Login, read_login};
 use super::phase::{read_gates, read_objectives, read_phases};
 use super::request::read_request;
 use super::target::{missing_target, read_target};
 use super::telemetry::read_telemetry;
+use super::template::Template;
 use super::{Scenario, Telemetry};
 use crate::diag::{Code, Diagnostic, Diagnostics, SourceText};
 use std::ops::Range;
@@ -100,6 +102,7 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
     }
     let request_count = unit_names.len();
     let flows = read_flows(cx, root, &mut unit_names, &mut literal_secrets);
+    let login = read_login(cx, root, &mut literal_secrets);
     // Before the gates, which may name its metrics.
     let telemetry = match root.table(cx, "telemetry", "[telemetry]") {
         Some(table) => read_telemetry(cx, table, &mut literal_secrets),
@@ -116,7 +119,7 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
         .table(cx, "history", "[history]")
         .and_then(|table| read_history(cx, table, &mut literal_secrets));
     let slo = read_objectives(cx, root).unwrap_or_default();
-    Scenario {
+    let scenario = Scenario {
         database,
         source: cx.source.clone(),
         literal_secrets,
@@ -124,12 +127,63 @@ fn read_scenario(cx: &mut Context<'_>, root: &mut Table<'_>) -> Scenario {
         target,
         requests,
         flows,
+        login,
         unit_names,
         request_count,
         phases,
         gates,
         slo,
         telemetry,
+    };
+    check_token(cx, &scenario);
+    scenario
+}
+
+/// `{{login.token}}` needs a login, and a login somebody who sends its token.
+fn check_token(cx: &mut Context<'_>, scenario: &Scenario) {
+    let mut uses: Vec<Range<usize>> = Vec::new();
+    let mut note = |template: &Template| uses.extend(template.token().cloned());
+    for header in &scenario.target.headers {
+        note(&header.value);
+    }
+    let steps = scenario.flows.iter().flat_map(|flow| &flow.steps);
+    let steps = steps.map(|step| &step.request);
+    for request in scenario.requests.iter().chain(steps) {
+        request.sent_templates(&mut note);
+    }
+    match &scenario.login {
+        None => {
+            for span in uses {
+                cx.error(
+                    Code::MissingKey,
+                    span,
+                    "`{{login.token}}` needs a login",
+                    "add [login] with path, json and token = \"/access_token\"",
+                );
+            }
+        }
+        Some(Login { request, .. }) => {
+            if uses.is_empty() {
+                let span = request.name.span.clone();
+                cx.diagnostics.push(
+                    Diagnostic::warning(Code::MissingKey, "no request sends the token of [login]")
+                        .at(span)
+                        .hint(
+                            "in [target]: headers = { authorization = \"Bearer {{login.token}}\" }",
+                        ),
+                );
+            }
+            let mut own: Vec<Range<usize>> = Vec::new();
+            request.sent_templates(&mut |template| own.extend(template.token().cloned()));
+            for span in own {
+                cx.error(
+                    Code::InvalidTemplate,
+                    span,
+                    "the login itself has no token yet",
+                    "",
+                );
+            }
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub struct ReferenceOptions {
     pub leak_per_request: u64,
     /// Whether `/v1/…` demands a token from `/auth/token`.
     pub require_auth: bool,
+    /// How long a token is valid, in whole seconds.
+    pub token_lifetime: Duration,
     /// How the number of its workers follows the queue; `None` for one worker.
     pub scaling: Option<Scaling>,
 }
@@ -47,6 +49,7 @@ impl Default for ReferenceOptions {
             reject_logins: 0.0,
             leak_per_request: 0,
             require_auth: false,
+            token_lifetime: Duration::from_hours(1),
             scaling: None,
         }
     }
@@ -237,6 +240,7 @@ impl ReferenceOptions {
             format!("--error-rate={}%", self.error_rate * 100.0),
             format!("--reject-logins={}%", self.reject_logins * 100.0),
             format!("--leak-per-request={}B", self.leak_per_request),
+            format!("--token-lifetime={}s", self.token_lifetime.as_secs()),
         ];
         if !self.delay.mix.is_empty() {
             args.push(format!("--delay={}", self.delay));

@@ -50,6 +50,22 @@ pub(super) fn read_exchange(
     table: &mut Table<'_>,
     literal_secrets: &mut Vec<Range<usize>>,
 ) -> Request {
+    let (request, ending) = read_plain(cx, name, table, literal_secrets);
+    Request {
+        stream: read_stream(cx, table, ending),
+        retry: read_retry(cx, table),
+        ..request
+    }
+}
+
+/// The same of an answer that is neither streamed nor asked for again; and what `expect` says of the
+/// end of a stream.
+pub(super) fn read_plain(
+    cx: &mut Context<'_>,
+    name: Located<String>,
+    table: &mut Table<'_>,
+    literal_secrets: &mut Vec<Range<usize>>,
+) -> (Request, EndingKeys) {
     let mut secrets = Vec::new();
     let body = read_body(cx, table, &mut secrets);
     let method = read_method(cx, table, &body);
@@ -75,8 +91,6 @@ pub(super) fn read_exchange(
         ending = EndingKeys::read(cx, &mut table);
         expect = read_expect(cx, table, &mut secrets);
     }
-    let stream = read_stream(cx, table, ending);
-    let retry = read_retry(cx, table);
     let request = Request {
         name,
         method,
@@ -86,12 +100,12 @@ pub(super) fn read_exchange(
         data,
         weight: 1,
         expect,
-        stream,
-        retry,
+        stream: None,
+        retry: None,
         secrets,
     };
     require_data_file(cx, &request, table.title());
-    request
+    (request, ending)
 }
 
 /// Stands for a path that could not be read.
@@ -307,7 +321,7 @@ impl Request {
     }
 
     /// Visits every template of what is sent.
-    fn sent_templates(&self, visit: &mut dyn FnMut(&Template)) {
+    pub(super) fn sent_templates(&self, visit: &mut dyn FnMut(&Template)) {
         visit(&self.path);
         for header in &self.headers {
             visit(&header.value);

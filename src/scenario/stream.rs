@@ -24,6 +24,18 @@ pub(super) struct EndingKeys {
 }
 
 impl EndingKeys {
+    /// Reports them where no answer is streamed at all.
+    pub(super) fn refuse(self, cx: &mut Context<'_>, what: &str) {
+        if let Some(span) = self.span {
+            cx.error(
+                Code::Conflict,
+                span,
+                format!("the answer to {what} is not streamed"),
+                "`finish` and `ends_with` are about streams",
+            );
+        }
+    }
+
     pub(super) fn read(cx: &mut Context<'_>, expect: &mut Table<'_>) -> Self {
         let span = ["finish", "ends_with"]
             .into_iter()

@@ -206,6 +206,18 @@ fn read_reference(cx: &mut Context<'_>, mut table: Table<'_>) -> ReferenceOption
             Scaling::parse,
         )
         .map(|scaling| scaling.value);
+    if let Some(lifetime) = table.duration(cx, "token_lifetime") {
+        if lifetime.value < Duration::from_secs(1) || lifetime.value.subsec_nanos() != 0 {
+            cx.error(
+                Code::InvalidValue,
+                lifetime.span,
+                "`token_lifetime` is a number of whole seconds",
+                "for example token_lifetime = \"5s\"",
+            );
+        } else {
+            options.token_lifetime = lifetime.value;
+        }
+    }
     if let Some(auth) = table.boolean(cx, "require_auth") {
         options.require_auth = auth;
     }

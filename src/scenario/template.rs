@@ -8,6 +8,7 @@
 //! | `{{int:1,100}}` | a whole number in this range, both ends included |
 //! | `{{number}}` | the number of the request within the run, from 0 |
 //! | `{{uuid}}` | a random UUID, from the run's seed |
+//! | `{{login.token}}` | the token of `[login]` |
 //! | `{{capture.NAME}}` | in a flow: what an earlier step captured under this name |
 
 use std::ops::Range;
@@ -48,6 +49,11 @@ pub enum Part {
     Number,
     /// A random UUID.
     Uuid,
+    /// The token of the login.
+    Token {
+        /// Where it stands in the scenario.
+        span: Range<usize>,
+    },
     /// What an earlier step of the flow captured.
     Capture {
         /// The name under which it was captured.
@@ -80,6 +86,14 @@ impl Template {
     pub fn data_fields(&self) -> impl Iterator<Item = (&str, &Range<usize>)> {
         self.parts.iter().filter_map(|part| match part {
             Part::Data { field, span, .. } => Some((field.as_str(), span)),
+            _ => None,
+        })
+    }
+
+    /// Where the token of the login is needed, if it is.
+    pub fn token(&self) -> Option<&Range<usize>> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Token { span } => Some(span),
             _ => None,
         })
     }
@@ -139,7 +153,7 @@ pub(super) fn parse(text: &str, shown: &str, offset: usize) -> Result<Template, 
     })
 }
 
-const KNOWN: &str = "known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`, `capture.NAME`";
+const KNOWN: &str = "known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`, `capture.NAME`, `login.token`";
 
 fn parse_placeholder(inner: &str, span: Range<usize>) -> Result<Part, (String, String)> {
     let (head, filter) = inner
@@ -198,6 +212,7 @@ fn parse_placeholder(inner: &str, span: Range<usize>) -> Result<Part, (String, S
                 )),
             }
         }
+        None if head == "login.token" => Ok(Part::Token { span }),
         None if head == "number" => Ok(Part::Number),
         None if head == "uuid" => Ok(Part::Uuid),
         _ => Err((format!("unknown placeholder `{head}`"), KNOWN.to_owned())),

@@ -141,6 +141,10 @@ impl<T: Target> Target for Noted<T> {
             notes: Arc::clone(&self.notes),
         }
     }
+
+    fn set_token(&self, token: &str) {
+        self.target.set_token(token);
+    }
 }
 
 impl<C: Client> Client for Noted<C> {
@@ -214,6 +218,7 @@ count = {COUNT}
             sink: &mut sink,
             stop,
             wall: &FakeWall::default(),
+            logged_in: None,
             placement: Placement::Threads,
         };
         engine::run(&plan, RunClock::start(), ports).await.unwrap();

@@ -395,3 +395,144 @@ expect = { status = 204 }
     );
     assert!(journal.contains("captured value 2 missing"), "{journal}");
 }
+
+const LOGIN: &str = r#"
+[login]
+path = "/auth/token"
+json = { user = "me", password = "${PASSWORD:-pass}" }
+token = "/access_token"
+expires_in = "/expires_in"
+refresh_before = "3s"
+
+[request.get]
+path = "/"
+headers = { authorization = "Bearer {{login.token}}" }
+"#;
+
+const TEN_SECONDS: &str = "[[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"30s\"\n";
+
+/// A server whose tokens are numbered and valid for ten seconds; the logins with these numbers fail.
+/// Returns what each request said, and how it was answered.
+fn guarded(fails: fn(u64) -> bool) -> Memory {
+    let logins = std::sync::atomic::AtomicU64::new(0);
+    let valid_to = std::sync::Mutex::new(Vec::<std::time::Duration>::new());
+    Memory::new(move |seen| {
+        if seen.head.starts_with("POST /auth/token ") {
+            let number = logins.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if fails(number) {
+                return json(40, 503, r#"{"error":"try later"}"#);
+            }
+            let mut valid_to = valid_to.lock().unwrap();
+            valid_to.push(seen.at + ms(10_000));
+            let token = format!("s3cret-{}", valid_to.len() - 1);
+            return json(
+                40,
+                200,
+                &format!(r#"{{"access_token":"{token}","expires_in":10}}"#),
+            );
+        }
+        let token = seen
+            .head
+            .lines()
+            .find_map(|line| line.strip_prefix("authorization: Bearer s3cret-"));
+        let valid_to = valid_to.lock().unwrap();
+        let is_valid = token
+            .and_then(|token| token.parse::<usize>().ok())
+            .and_then(|token| valid_to.get(token))
+            .is_some_and(|valid_to| seen.at < *valid_to);
+        if is_valid {
+            ok(ms(10))
+        } else {
+            json(
+                10,
+                401,
+                &format!(
+                    "{token:?} of s3cret-{} is not valid",
+                    token.unwrap_or_default()
+                ),
+            )
+        }
+    })
+}
+
+#[test]
+fn a_token_is_had_before_the_load_and_renewed_before_its_end() {
+    let server = guarded(|_| false);
+    let entries = crate::support::entries_of(
+        &plan_with(&scenario(LOGIN, TEN_SECONDS), 2, &[]),
+        &server,
+        crate::support::Circumstances::default(),
+    );
+    assert!(!serde_json::to_string(&entries).unwrap().contains("s3cret"));
+    let record = RunRecord::from_journal(entries).unwrap();
+    let phase = phase_of(&record);
+    // Two users, ten milliseconds each, for thirty seconds: no request was refused, and none was held up.
+    assert_eq!(phase.total.outcomes.total(), 6000);
+    assert_eq!(phase.total.outcomes.of(Outcome::Ok), 6000);
+    assert_ms(phase.latencies(LatencyKind::Response), 10.0);
+    assert_eq!(
+        phase.latencies(LatencyKind::Response).max_ns(),
+        phase.latencies(LatencyKind::Response).quantile_ns(0.5)
+    );
+    // One before, and one every seven seconds; logins are counted nowhere else.
+    let logins = &record.logins;
+    assert_eq!(logins.len(), 5, "{logins:?}");
+    for (number, login) in logins.iter().enumerate() {
+        assert_eq!(login.outcome, Outcome::Ok);
+        assert_eq!(login.valid_ns, Some(10_000_000_000));
+        assert_eq!(login.took_ns / 1_000_000, 40);
+        if number > 0 {
+            assert_eq!(login.at_ns.div_ceil(1_000_000_000), 7 * number as u64);
+        }
+    }
+    assert_eq!(server.requests(), 6005);
+    assert!(
+        !record
+            .doubts
+            .iter()
+            .any(|doubt| matches!(doubt, Doubt::TokenLapsed { .. }))
+    );
+}
+
+#[test]
+fn a_login_that_fails_is_tried_again_and_a_lapse_is_told() {
+    // The first renewal fails twice, and is there in time all the same.
+    let record = run(
+        &plan_with(&scenario(LOGIN, TEN_SECONDS), 1, &[]),
+        &guarded(|number| [1, 2].contains(&number)),
+    );
+    let phase = phase_of(&record);
+    assert_eq!(phase.total.outcomes.not_ok(), 0);
+    let failed: Vec<_> = record
+        .logins
+        .iter()
+        .filter(|login| login.outcome != Outcome::Ok)
+        .collect();
+    assert_eq!(failed.len(), 2);
+    assert_eq!(
+        failed[0].failure.as_ref().unwrap().cause,
+        Cause::Status(503)
+    );
+
+    // It fails until the token has ended: what is sent then is refused, and nobody is blamed unheard.
+    let entries = crate::support::entries_of(
+        &plan_with(&scenario(LOGIN, TEN_SECONDS), 1, &[]),
+        &guarded(|number| (1..5).contains(&number)),
+        crate::support::Circumstances::default(),
+    );
+    let journal = serde_json::to_string(&entries).unwrap();
+    assert!(!journal.contains("s3cret"), "{journal}");
+    assert!(journal.contains("of *** is not valid"));
+    let record = RunRecord::from_journal(entries).unwrap();
+    let phase = &record.phases[0];
+    assert!(phase.total.outcomes.of(Outcome::BadStatus) > 100);
+    assert!(phase.total.outcomes.of(Outcome::Ok) > 3000);
+    let lapse = record.doubts.iter().find_map(|doubt| match doubt {
+        Doubt::TokenLapsed { from_ns, for_ns } => {
+            Some((from_ns / 1_000_000_000, for_ns / 1_000_000_000))
+        }
+        _ => None,
+    });
+    // Renewals after 7 s, and 0.5, 1, 2 and 4 s after each that failed: the fifth is there after 14.7 s.
+    assert_eq!(lapse, Some((10, 4)));
+}

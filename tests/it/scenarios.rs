@@ -143,7 +143,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     2 | colour = "red"
       | ^^^^^^
       |
-      = help: known keys: flow, gates, history, name, phase, request, slo, target, telemetry
+      = help: known keys: flow, gates, history, login, name, phase, request, slo, target, telemetry
 
     error[invalid-value]: a URL begins with `http://` or `https://`
      --> many-faults.toml:5:7
@@ -211,7 +211,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     12 | json = { model = "m", inputs = "{{data.inputs}}", when = 2026-11-23, pick = "{{pik:a,b}}" }
        |                                                                              ^^^^^^^^^^^
        |
-       = help: known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`, `capture.NAME`
+       = help: known are `data.FIELD`, `data.FIELD | json`, `pick:a,b`, `int:1,100`, `number`, `uuid`, `capture.NAME`, `login.token`
 
     error[unknown-key]: unknown key `expects` in [request.infer]
       --> many-faults.toml:13:1
@@ -352,185 +352,255 @@ fn every_fault_is_shown_at_once_where_it_stands() {
 #[test]
 fn faults_of_flows_are_shown_where_they_stand() {
     insta::assert_snapshot!(faults_of("flows.toml"), @r#"
+    warning[missing-key]: no request sends the token of [login]
+     --> flows.toml:6:1
+      |
+    6 | [login]
+      | ^^^^^^^
+      |
+      = help: in [target]: headers = { authorization = "Bearer {{login.token}}" }
+
+    error[invalid-template]: the login itself has no token yet
+     --> flows.toml:7:16
+      |
+    7 | path = "/login/{{login.token}}"
+      |                ^^^^^^^^^^^^^^^
+
+    warning[literal-secret]: `password` is written into the scenario
+     --> flows.toml:8:21
+      |
+    8 | json = { password = "hunter2", nested = { api_key = "abc" } }
+      |                     ^^^^^^^^^
+      |
+      = help: take it from the environment, "${BENCH_PASSWORD}", or from a file, "${file:password}"
+      = help: it is left out of records and reports
+
+    warning[literal-secret]: `api_key` is written into the scenario
+     --> flows.toml:8:53
+      |
+    8 | json = { password = "hunter2", nested = { api_key = "abc" } }
+      |                                                     ^^^^^
+      |
+      = help: take it from the environment, "${BENCH_PASSWORD}", or from a file, "${file:password}"
+      = help: it is left out of records and reports
+
+    error[unknown-key]: unknown key `retry` in [login]
+     --> flows.toml:9:1
+      |
+    9 | retry = {}
+      | ^^^^^
+      |
+      = help: known keys: body, data, expect, expires_in, headers, json, lifetime, method, path, refresh_before, token
+
+    error[conflict]: the answer to a login is not streamed
+      --> flows.toml:10:12
+       |
+    10 | expect = { finish = "stop" }
+       |            ^^^^^^
+       |
+       = help: `finish` and `ends_with` are about streams
+
+    error[conflict]: `token` is captured from `json` or from `header`
+      --> flows.toml:11:9
+       |
+    11 | token = { json = "/a", header = "b" }
+       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+       |
+       = help: write { json = "/pointer" } or { header = "name" }
+
+    error[invalid-value]: `seconds` is not a JSON pointer
+      --> flows.toml:12:14
+       |
+    12 | expires_in = "seconds"
+       |              ^^^^^^^^^
+       |
+       = help: a pointer begins with `/`: "/seconds"
+
+    error[conflict]: a token is valid for `expires_in` or for `lifetime`, not both
+      --> flows.toml:13:1
+       |
+    13 | lifetime = "1h"
+       | ^^^^^^^^
+
     error[unknown-name]: `{{capture.id}}` has no value here: only steps of a flow capture any
-     --> flows.toml:7:10
-      |
-    7 | path = "/{{capture.id}}"
-      |          ^^^^^^^^^^^^^^
-      |
-      = help: put both requests into one [[flow]], as its steps
+      --> flows.toml:16:10
+       |
+    16 | path = "/{{capture.id}}"
+       |          ^^^^^^^^^^^^^^
+       |
+       = help: put both requests into one [[flow]], as its steps
 
     error[invalid-value]: `status` is an HTTP status, or an array of them
-     --> flows.toml:8:20
-      |
-    8 | retry = { status = "429", times = 0, pause = "1m" }
-      |                    ^^^^^
-      |
-      = help: for example status = 200 or status = [200, 202]; without it, 429 and 503 are tried again
+      --> flows.toml:17:20
+       |
+    17 | retry = { status = "429", times = 0, pause = "1m" }
+       |                    ^^^^^
+       |
+       = help: for example status = 200 or status = [200, 202]; without it, 429 and 503 are tried again
 
     error[invalid-value]: `times` is a whole number from 1 to 100
-     --> flows.toml:8:35
-      |
-    8 | retry = { status = "429", times = 0, pause = "1m" }
-      |                                   ^
+      --> flows.toml:17:35
+       |
+    17 | retry = { status = "429", times = 0, pause = "1m" }
+       |                                   ^
 
     error[conflict]: the longest wait is shorter than the first one
-     --> flows.toml:8:38
-      |
-    8 | retry = { status = "429", times = 0, pause = "1m" }
-      |                                      ^^^^^
-      |
-      = help: `pause` is the wait where the server does not say, `longest` the limit of any wait
+      --> flows.toml:17:38
+       |
+    17 | retry = { status = "429", times = 0, pause = "1m" }
+       |                                      ^^^^^
+       |
+       = help: `pause` is the wait where the server does not say, `longest` the limit of any wait
 
     error[conflict]: there is already a request or a flow named `alone`
-      --> flows.toml:11:8
+      --> flows.toml:20:8
        |
-    11 | name = "alone"
+    20 | name = "alone"
        |        ^^^^^^^
        |
        = help: gates and reports refer to both by name
 
     error[unknown-name]: no earlier step of the flow captures `id`
-      --> flows.toml:15:12
+      --> flows.toml:24:12
        |
-    15 | path = "/a/{{capture.id}}"
+    24 | path = "/a/{{capture.id}}"
        |            ^^^^^^^^^^^^^^
        |
        = help: capture it in an earlier step of the flow: capture = { id = "/id" }
 
     error[unknown-key]: unknown key `weight` in [[flow.step]]
-      --> flows.toml:16:1
+      --> flows.toml:25:1
        |
-    16 | weight = 2
+    25 | weight = 2
        | ^^^^^^
        |
        = help: known keys: body, capture, data, expect, headers, json, method, name, path, poll, retry, shape, stream
 
     error[invalid-value]: `id` is not a JSON pointer
-      --> flows.toml:17:18
+      --> flows.toml:26:18
        |
-    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+    26 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
        |                  ^^^^
        |
        = help: a pointer begins with `/`: "/id"
 
     error[conflict]: `both` is captured from `json` or from `header`
-      --> flows.toml:17:31
+      --> flows.toml:26:31
        |
-    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+    26 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
        |                               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
        = help: write { json = "/pointer" } or { header = "name" }
 
     error[conflict]: `none` is captured from `json` or from `header`
-      --> flows.toml:17:69
+      --> flows.toml:26:69
        |
-    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+    26 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
        |                                                                     ^^^^^^^^^^^^^^^^^
        |
        = help: write { json = "/pointer" } or { header = "name" }
 
     error[invalid-value]: `a b` is not a header name
-      --> flows.toml:17:106
+      --> flows.toml:26:106
        |
-    17 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
+    26 | capture = { id = "id", both = { json = "/a", header = "b" }, none = { secret = true }, head = { header = "a b" } }
        |                                                                                                          ^^^^^
 
     error[conflict]: the flow has two steps named `first`
-      --> flows.toml:20:8
+      --> flows.toml:29:8
        |
-    20 | name = "first"
+    29 | name = "first"
        |        ^^^^^^^
        |
        = help: gates and reports refer to steps by name
 
     error[unknown-name]: no earlier step of the flow captures `idd`
-      --> flows.toml:21:12
+      --> flows.toml:30:12
        |
-    21 | path = "/b/{{capture.idd}}"
+    30 | path = "/b/{{capture.idd}}"
        |            ^^^^^^^^^^^^^^^
        |
        = help: did you mean `{{capture.id}}`?
 
     error[invalid-value]: an expectation can use `{{data.FIELD}}` only: other placeholders have no value to be compared with
-      --> flows.toml:22:21
+      --> flows.toml:31:21
        |
-    22 | expect = { json = { "/id" = "{{capture.id}}" } }
+    31 | expect = { json = { "/id" = "{{capture.id}}" } }
        |                     ^^^^^
 
     error[missing-key]: `until` says nothing
-      --> flows.toml:23:18
+      --> flows.toml:32:18
        |
-    23 | poll = { until = {}, every = "5s", limit = "1s" }
+    32 | poll = { until = {}, every = "5s", limit = "1s" }
        |                  ^^
        |
        = help: write { status = 200 }, { json = { "/status" = "completed" } }, or both
 
     error[conflict]: the limit ends before the second request: it is shorter than `every`
-      --> flows.toml:23:36
+      --> flows.toml:32:36
        |
-    23 | poll = { until = {}, every = "5s", limit = "1s" }
+    32 | poll = { until = {}, every = "5s", limit = "1s" }
        |                                    ^^^^^
        |
        = help: give it the time that the work may take
 
     error[missing-key]: poll needs `until`
-      --> flows.toml:29:8
+      --> flows.toml:38:8
        |
-    29 | poll = { untill = { status = 200 } }
+    38 | poll = { untill = { status = 200 } }
        |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
        = help: for example until = { json = { "/status" = "completed" } }
 
     error[missing-key]: poll needs `every`
-      --> flows.toml:29:8
+      --> flows.toml:38:8
        |
-    29 | poll = { untill = { status = 200 } }
+    38 | poll = { untill = { status = 200 } }
        |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
        = help: for example every = "100ms"
 
     error[missing-key]: poll needs `limit`
-      --> flows.toml:29:8
+      --> flows.toml:38:8
        |
-    29 | poll = { untill = { status = 200 } }
+    38 | poll = { untill = { status = 200 } }
        |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
        |
        = help: for example limit = "30s"
 
     error[unknown-key]: unknown key `untill` in poll
-      --> flows.toml:29:10
+      --> flows.toml:38:10
        |
-    29 | poll = { untill = { status = 200 } }
+    38 | poll = { untill = { status = 200 } }
        |          ^^^^^^
        |
        = help: did you mean `until`?
 
     error[missing-key]: [[flow]] needs `step`
-      --> flows.toml:31:1
+      --> flows.toml:40:1
        |
-    31 | [[flow]]
+    40 | [[flow]]
        | ^^^^^^^^
        |
        = help: write [[flow.step]] below it, with name and path, for each request
 
     error[unknown-name]: there is no flow named `alnoe`
-      --> flows.toml:38:10
+      --> flows.toml:47:10
        |
-    38 | flows = ["alnoe"]
+    47 | flows = ["alnoe"]
        |          ^^^^^^^
        |
        = help: did you mean "alone"?
 
     error[unknown-name]: there is no request named `empty`
-      --> flows.toml:39:13
+      --> flows.toml:48:13
        |
-    39 | requests = ["empty"]
+    48 | requests = ["empty"]
        |             ^^^^^^^
        |
        = help: known requests: alone
 
-    23 errors in `flows.toml`
+    29 errors and 3 warnings in `flows.toml`
     "#);
 }
 
@@ -906,6 +976,24 @@ fn a_literal_credential_is_a_warning() {
         text.contains("warning[literal-secret]: `Authorization` is written into the scenario"),
         "{text}"
     );
+}
+
+#[test]
+fn a_literal_password_of_a_login_is_blanked() {
+    let text = "name = \"x\"\n[target]\nurl = \"http://h\"\nheaders = { authorization = \"Bearer {{login.token}}\" }\n\
+                [login]\npath = \"/t\"\ntoken = \"/t\"\njson = { user = \"me\", password = \"hunter22\" }\n\
+                [request.x]\npath = \"/\"\n[[phase]]\nname = \"p\"\nconcurrency = 1\nduration = \"5s\"\n";
+    let (_, plan) = compile_text(root(), "x.toml", text.to_owned(), &Outside::default());
+    let plan = plan.unwrap();
+    assert!(
+        !plan.scenario.text.contains("hunter22"),
+        "{}",
+        plan.scenario.text
+    );
+    assert!(plan.secrets.contains(&"hunter22".to_owned()));
+    // The login itself has no token to send.
+    assert_eq!(plan.requests[1].changing_headers().count(), 0);
+    assert_eq!(plan.requests[0].changing_headers().count(), 1);
 }
 
 #[test]

@@ -169,14 +169,21 @@ impl LiveRun {
                 phase.progress = Progress::Ended;
                 phase.window_ns = *measured_from_ns..*measured_to_ns;
             }
-            Entry::Doubt(doubt) => {
-                if self.notes.len() == NOTES {
-                    self.notes.pop_front();
+            Entry::Doubt(doubt) => self.note(doubt.to_string()),
+            Entry::Login(login) => {
+                if let Some(failure) = &login.failure {
+                    self.note(format!("no token could be had: {}", failure.detail));
                 }
-                self.notes.push_back(doubt.to_string());
             }
             Entry::RunStarted(_) | Entry::Baseline(_) | Entry::RunEnded { .. } => {}
         }
+    }
+
+    fn note(&mut self, text: String) {
+        if self.notes.len() == NOTES {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(text);
     }
 
     fn samples(&mut self, samples: &Samples) {

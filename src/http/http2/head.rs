@@ -46,6 +46,7 @@ impl Head {
                 number: 0,
                 random: &mut random,
                 captured: &Captured::nothing(),
+                token: "",
             };
             // What cannot be sent is told each time that it is tried.
             head.whole = head

@@ -1,7 +1,6 @@
 //! Logging in: one user with a known password, who gets a token.
 
 use super::super::service::Service;
-use super::super::token::LIFETIME;
 use super::body;
 use super::error::ApiError;
 use axum::Json;
@@ -43,8 +42,10 @@ pub(super) async fn login(
         return Err(ApiError::unauthorised("wrong user name or password"));
     }
     Ok(Json(LoggedIn {
-        access_token: service.key.issue(USER, service.unix_seconds()),
+        access_token: service
+            .key
+            .issue(USER, service.unix_seconds(), service.token_lifetime),
         token_type: "Bearer",
-        expires_in: LIFETIME.as_secs(),
+        expires_in: service.token_lifetime.as_secs(),
     }))
 }

@@ -20,7 +20,7 @@ use self::rows::{
 use crate::record::RunRecord;
 use crate::report::chart::{TimeFrame, Timeline, distribution, lanes, load};
 use crate::report::instrument::{MachineRow, machines};
-use crate::report::parts::{PartRow, parts};
+use crate::report::parts::{PartRow, logins, parts};
 use crate::report::rows as words;
 use crate::report::rows::{GateRow, PhaseRow};
 use crate::verdict::{Judgement, Verdict};
@@ -62,6 +62,7 @@ struct Page<'a> {
     phases_not_begun: String,
     parts: Vec<PartRow>,
     has_flows: bool,
+    logins: Option<String>,
     streams: Vec<super::rows::StreamRow>,
     goodputs: Vec<super::rows::GoodputRow>,
     time_charts: Vec<String>,
@@ -134,6 +135,7 @@ impl<'a> Page<'a> {
             has_unended: phases.iter().any(|phase| phase.counts.has_in_flight_at_end),
             phases,
             phases_not_begun: words::phases_not_begun(record).join(", "),
+            logins: logins(record),
             has_flows: record
                 .header
                 .requests

@@ -4,6 +4,7 @@
 //! to fill a gap.
 
 mod load;
+mod login;
 mod phase;
 mod streams;
 mod telemetry;
@@ -12,6 +13,7 @@ use crate::record::{Doubt, Environment, ProtocolInfo, RunRecord, TargetInfo};
 use crate::report::rows::doubt_scope;
 use crate::units::Dimension;
 use crate::verdict::{Explanation, GateResult, GrowthEvidence, Judgement, ShareEvidence, Verdict};
+use login::LoginJson;
 use phase::PhaseJson;
 use serde::Serialize;
 use telemetry::{Gpus, Instrument, Telemetry};
@@ -50,6 +52,8 @@ struct Run<'a> {
     workers: usize,
     scenario_file: ScenarioFile<'a>,
     doubts: Vec<DoubtJson<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    logins: Vec<LoginJson<'a>>,
     target: Target<'a>,
     notes: Notes,
 }
@@ -214,6 +218,7 @@ impl<'a> Run<'a> {
                 path: &header.scenario.file,
                 sha256: &header.scenario.sha256,
             },
+            logins: record.logins.iter().map(LoginJson::of).collect(),
             doubts: record
                 .doubts
                 .iter()

@@ -133,6 +133,7 @@ pub(crate) fn entries_of(plan: &Plan, server: &impl Connect, with: Circumstances
             panic!("the in-memory server is reached by URL");
         };
         let target = HttpTarget::new(plan, url, server.clone()).unwrap();
+        let logged_in = engine::log_in(plan, &target).await.unwrap();
         let (sender, stop) = watch::channel(Stop::Go);
         let stopper = with.stop;
         tokio::task::spawn_local(async move {
@@ -153,6 +154,7 @@ pub(crate) fn entries_of(plan: &Plan, server: &impl Connect, with: Circumstances
             sink: &mut sink,
             stop,
             wall: &with.wall,
+            logged_in,
             placement: Placement::SameThread,
         };
         engine::run(plan, clock, ports).await.unwrap();
@@ -194,6 +196,7 @@ pub(crate) fn run_on_threads(plan: &Plan, probes: Vec<Box<dyn Probe>>) -> RunRec
             sink: &mut sink,
             stop,
             wall: &FakeWall::default(),
+            logged_in: None,
             placement: Placement::Threads,
         };
         engine::run(plan, RunClock::start(), ports).await.unwrap();
