@@ -1,12 +1,14 @@
 //! How often the verdicts err, by seeded simulation, and how long they take.
 //!
-//! `cargo bench --bench verdict` prints the tables of `docs/statistics.md` and one line of JSON;
-//! `-- --quick` does so with a tenth of the repetitions.
+//! `cargo bench --bench verdict` prints the figures; `-- --write` also keeps them in `results.json` and
+//! writes the tables of `docs/statistics.md`; `-- --quick` takes a fifth of the repetitions.
 #![expect(clippy::print_stdout, reason = "the tables are the result")]
 
+mod comparisons;
 mod gates;
 mod shapes;
 mod speed;
+mod tables;
 
 use bench::stats::{ALPHA, Budget, Envelope, Finding, growth};
 use serde_json::{Value, json};
@@ -18,15 +20,34 @@ fn main() {
     if !measures {
         return;
     }
-    let repetitions = if quick { 20 } else { 200 };
+    let repetitions = if quick { 20 } else { 100 };
     let result = json!({
         "percentile_gates": gates::tables(repetitions),
-        "early": gates::early(repetitions / 2),
+        "early": gates::early(repetitions),
         "leaks_1h": leaks(1.0, repetitions),
         "leaks_8h": leaks(8.0, repetitions / 4),
+        "comparison": comparisons::tables(repetitions * 40),
         "judging_8h_s": speed::judging(),
     });
     println!("\n{result}");
+    if std::env::args().any(|arg| arg == "--write") {
+        write(&result);
+    }
+}
+
+/// Keeps the figures, and puts them into the page.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this writes two files of the repository"
+)]
+fn write(result: &Value) {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = root.join("docs/statistics.md");
+    let text = std::fs::read_to_string(&page).expect("the page is there");
+    std::fs::write(&page, tables::replaced(&text, result)).expect("it can be written");
+    let kept = serde_json::to_string_pretty(result).expect("numbers and text");
+    let results = root.join("benches/verdict/results.json");
+    std::fs::write(results, format!("{kept}\n")).expect("it can be written");
 }
 
 /// FAIL and PASS by shape and leak, with a budget of 10 MiB/h.

@@ -268,13 +268,14 @@ const DOUBTS: &[Explanation] = &[
     Explanation {
         code: "never-settled",
         what: "throughput or latency still changed when the measured window ended",
-        text: "There was no steady state to measure. Make the phase longer, or find out what keeps changing.",
+        text: "There was no steady state to measure. A verdict that the change could turn, if it went on,\n\
+               is inconclusive. Make the phase longer, or find out what keeps changing.",
     },
     Explanation {
         code: "drifting",
         what: "throughput or latency rose or fell all through the measured window",
         text: "A mean over such a window describes no moment of it. Look for a queue that grows, a leak, or a\n\
-               GPU that gets hot.",
+               GPU that gets hot. A verdict that the change could turn, if it went on, is inconclusive.",
     },
     Explanation {
         code: "books-open",

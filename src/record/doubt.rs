@@ -6,6 +6,26 @@ use crate::units;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// What must be steady under a steady load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SteadySeries {
+    /// Successful requests of each second.
+    #[serde(rename = "throughput")]
+    Throughput,
+    /// The median response time of each second.
+    #[serde(rename = "the median response time")]
+    Median,
+}
+
+impl fmt::Display for SteadySeries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Throughput => "throughput",
+            Self::Median => "the median response time",
+        })
+    }
+}
+
 /// Something that weakens a measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "doubt", rename_all = "snake_case")]
@@ -86,7 +106,7 @@ pub enum Doubt {
         /// Which phase.
         phase: usize,
         /// What shows it.
-        series: String,
+        series: SteadySeries,
         /// How long the part is, in nanoseconds.
         unlike_ns: u64,
     },
@@ -95,14 +115,16 @@ pub enum Doubt {
         /// Which phase.
         phase: usize,
         /// What shows it.
-        series: String,
+        series: SteadySeries,
+        /// The change from begin to end, as a share of the mean.
+        change: f64,
     },
     /// Throughput or latency rose or fell all through the measured window.
     Drifting {
         /// Which phase.
         phase: usize,
         /// What shows it.
-        series: String,
+        series: SteadySeries,
         /// The change from begin to end, as a share of the mean.
         change: f64,
     },
@@ -490,9 +512,12 @@ impl fmt::Display for Doubt {
                 "the warm-up was too short: the first {} of the measured window differ in {series} from the rest; lengthen `warmup` by that",
                 time(*unlike_ns)
             ),
-            Self::NeverSettled { series, .. } => write!(
+            Self::NeverSettled { series, change, .. } => write!(
                 f,
-                "the phase never settled: {series} was still changing in the second half of the measured window"
+                "the phase never settled: {series} {} by {} and was still changing in the second half of the \
+                 measured window",
+                if *change > 0.0 { "rose" } else { "fell" },
+                units::percent(change.abs())
             ),
             Self::Drifting { series, change, .. } => write!(
                 f,

@@ -28,7 +28,9 @@ pub use calibration::{
     CALIBRATION_SCHEMA, Calibration, CalibrationStep, Machine, NEAR_CEILING, Program,
 };
 pub use capacity::{CAPACITY_SCHEMA, Capacity, CapacityStep, LoadUnit, StepLatency};
-pub use doubt::{BUSY_LIMIT, BUSY_NOTICE, Doubt, LAG_LIMIT_NS, LAG_SHARE, LocalResource};
+pub use doubt::{
+    BUSY_LIMIT, BUSY_NOTICE, Doubt, LAG_LIMIT_NS, LAG_SHARE, LocalResource, SteadySeries,
+};
 pub use environment::{Environment, Gpu};
 pub use figures::{Baseline, Difference, PhaseFigures, RunFigures, differences};
 pub use instrument::{Instrument, generator_metric};

@@ -1,8 +1,9 @@
 //! Whether the measured window of a phase is one piece: no warm-up left in it, no drift through it.
 
-use super::doubt::Doubt;
+use super::doubt::{Doubt, SteadySeries};
 use super::latencies::Distribution as _;
 use super::run::{INTERVAL_NS, PhaseRecord};
+use crate::schedule::Profile;
 use crate::stats;
 
 /// Shorter windows show nothing of the kind.
@@ -10,21 +11,20 @@ const LEAST_SECONDS: usize = 60;
 /// What a warm-up that is left in the window must change of its mean to be worth a word.
 const LEAST_BIAS: f64 = 0.02;
 
-/// What is wrong with the steadiness of a phase under a steady load: at most one doubt for throughput
+/// What is wrong with the steadiness of a phase where its load is steady: at most one doubt for throughput
 /// and one for the median response time.
 pub(super) fn doubts(phase: &PhaseRecord) -> Vec<Doubt> {
-    // What changes because it was told to is no drift.
+    // What changes because it was told to is no drift: of a ramp, what comes after it is looked at.
     let load = &phase.info.load;
-    let mut levels = load.users().into_iter().chain(load.rate());
-    if !levels.all(|level| level.as_constant().is_some()) {
-        return Vec::new();
-    }
+    let levels = load.users().into_iter().chain(load.rate());
+    let steady_ns = levels.map(Profile::steady_from_ns).max().unwrap_or(0);
+    let steady_from_ns = phase.started_ns.saturating_add(steady_ns);
+    let from_ns = phase.measured_from_ns.max(steady_from_ns);
     let seconds: Vec<_> = phase
         .intervals
         .iter()
         .filter(|interval| {
-            interval.from_ns >= phase.measured_from_ns
-                && interval.from_ns + INTERVAL_NS <= phase.measured_to_ns
+            interval.from_ns >= from_ns && interval.from_ns + INTERVAL_NS <= phase.measured_to_ns
         })
         .map(|interval| &interval.measured.response)
         .collect();
@@ -38,20 +38,23 @@ pub(super) fn doubts(phase: &PhaseRecord) -> Vec<Doubt> {
         .map(|ns| ns as f64)
         .collect();
     [
-        ("throughput", throughput),
-        ("the median response time", median),
+        (SteadySeries::Throughput, throughput),
+        (SteadySeries::Median, median),
     ]
     .into_iter()
-    .filter_map(|(name, values)| look(phase.index, name, &values))
+    .filter_map(|(series, values)| look(phase.index, series, &values))
     .collect()
 }
 
-fn look(phase: usize, name: &str, values: &[f64]) -> Option<Doubt> {
+fn look(phase: usize, series: SteadySeries, values: &[f64]) -> Option<Doubt> {
     let settling = stats::settling(values)?;
-    let series = name.to_owned();
     if let Some(change) = stats::drift(&values[settling.cut.min(values.len() / 2)..]) {
         return Some(if settling.never {
-            Doubt::NeverSettled { phase, series }
+            Doubt::NeverSettled {
+                phase,
+                series,
+                change,
+            }
         } else {
             Doubt::Drifting {
                 phase,

@@ -78,6 +78,20 @@ impl Profile {
         constant.then_some(first.to)
     }
 
+    /// From when on the level does not change any more, in nanoseconds.
+    pub fn steady_from_ns(&self) -> u64 {
+        let last = self.last();
+        let changes = self.segments().enumerate().filter(|(index, segment)| {
+            // The level before a first step is no level.
+            let is_first_step = *index == 0 && segment.length_ns == 0;
+            !is_first_step && (segment.from != last || segment.to != last)
+        });
+        changes
+            .map(|(_, segment)| segment.from_ns.saturating_add(segment.length_ns))
+            .last()
+            .unwrap_or(0)
+    }
+
     /// How long its stages are, in nanoseconds.
     pub fn length_ns(&self) -> u64 {
         self.stages
@@ -219,6 +233,24 @@ mod tests {
             stage(50.0, 10),
             stage(0.0, 10),
         ])
+    }
+
+    #[test]
+    fn a_profile_is_steady_after_its_last_change() {
+        const S: u64 = 1_000_000_000;
+        let stage = |to, over_s: u64| Stage {
+            to,
+            over_ns: over_s * S,
+        };
+        let steady = |stages: &[Stage]| Profile::new(stages.to_vec()).steady_from_ns() / S;
+        assert_eq!(steady(&[stage(5.0, 0)]), 0);
+        assert_eq!(steady(&[stage(5.0, 0), stage(5.0, 60)]), 0);
+        assert_eq!(steady(&[stage(5.0, 30), stage(5.0, 60)]), 30);
+        assert_eq!(
+            steady(&[stage(5.0, 0), stage(5.0, 60), stage(9.0, 0), stage(9.0, 60)]),
+            60
+        );
+        assert_eq!(steady(&[stage(5.0, 30), stage(9.0, 60)]), 90);
     }
 
     #[test]

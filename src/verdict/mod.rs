@@ -11,6 +11,7 @@ mod requests;
 mod scaling;
 mod suite;
 mod telemetry;
+mod unsteady;
 mod windows;
 
 pub use compare::{Change, CompareOptions, CompareRow, Comparison, compare};
@@ -404,6 +405,20 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
         result.verdict = Verdict::Inconclusive;
         result.reason = late.doubt.to_string();
         return result;
+    }
+    if let Some(change) = unsteady::against(result.verdict, gate, &record.doubts)
+        && gate.gate.worst.is_none()
+    {
+        let further = match gate.gate.metric {
+            Metric::Latency { kind, percentile } => {
+                requests::latency(&change.further, &subject, kind, percentile)
+            }
+            _ => requests::rate(&change.further, &subject),
+        };
+        if further.verdict != result.verdict {
+            result.verdict = Verdict::Inconclusive;
+            result.reason = format!("{}; if that goes on, the verdict turns", change.doubt);
+        }
     }
     result.explanations = explain::explain(record, &result, &subject);
     result

@@ -44,6 +44,7 @@ mod open_loop;
 mod real_load;
 mod resolution;
 mod scenarios;
+mod statistics;
 mod streams;
 #[cfg(target_os = "linux")]
 mod suite;

@@ -643,3 +643,63 @@ fn a_run_is_judged_against_its_baseline_too() {
     let doubts: Vec<String> = record.doubts.iter().map(ToString::to_string).collect();
     assert_eq!(doubts, ["the baseline differs in kernel: 5, and – here"]);
 }
+
+#[test]
+fn a_phase_that_never_settled_bears_only_verdicts_that_its_change_could_not_turn() {
+    // Ten minutes in which the response time goes from one value to another.
+    let drifting = |from: f64, to: f64| -> Vec<Second> {
+        (0..600)
+            .map(|second| answers(50, from + (to - from) * f64::from(second) / 600.0))
+            .collect()
+    };
+    let verdict = |gate: &str, seconds: &[Second]| {
+        let result = only_gate(with(gate, seconds));
+        (result.verdict, result.reason)
+    };
+    let rising = drifting(60.0, 90.0);
+    // Below the limit as yet, but not if it goes on.
+    let (near, reason) = verdict("response.p50 < 85ms", &rising);
+    assert_eq!(near, Verdict::Inconclusive, "{reason}");
+    assert!(
+        reason.contains("if that goes on, the verdict turns"),
+        "{reason}"
+    );
+    // Far below, and above: no change of that size turns it.
+    assert_eq!(verdict("response.p50 < 200ms", &rising).0, Verdict::Pass);
+    assert_eq!(verdict("response.p99 < 50ms", &rising).0, Verdict::Fail);
+    assert_eq!(verdict("response.p50 < 70ms", &rising).0, Verdict::Fail);
+    // What falls may be a warm-up: a PASS is safe, a FAIL is not.
+    let falling = drifting(90.0, 60.0);
+    assert_eq!(verdict("response.p50 < 100ms", &falling).0, Verdict::Pass);
+    let (near, reason) = verdict("response.p50 < 70ms", &falling);
+    assert_eq!(near, Verdict::Inconclusive, "{reason}");
+    // The share of errors did not change.
+    assert_eq!(verdict("error_rate < 1%", &rising).0, Verdict::Pass);
+}
+
+#[test]
+fn a_ramp_is_no_drift_and_what_comes_after_it_is_looked_at() {
+    use bench::record::LoadInfo;
+    use bench::schedule::{Profile, Stage};
+    let story = |seconds: &[Second]| {
+        with("response.p99 < 1s", seconds).with_header(|header| {
+            let stage = |to, over_s: u64| Stage {
+                to,
+                over_ns: over_s * 1_000_000_000,
+            };
+            header.phases[0].load = LoadInfo::Concurrency {
+                users: Profile::new(vec![stage(10.0, 100), stage(10.0, 300)]),
+                think_time_ns: 0,
+            };
+        })
+    };
+    let ramp = || (0..100).map(|second| answers(1 + second / 2, 20.0));
+    let steady = ramp().chain((0..300).map(|_| answers(50, 20.0)));
+    let record = story(&steady.collect::<Vec<_>>()).record();
+    assert!(record.doubts.is_empty(), "{:?}", record.doubts);
+    let sinking = ramp().chain((0..300).map(|second| answers(80 - second / 10, 20.0)));
+    let record = story(&sinking.collect::<Vec<_>>()).record();
+    let doubts: Vec<String> = record.doubts.iter().map(ToString::to_string).collect();
+    assert_eq!(doubts.len(), 1, "{doubts:?}");
+    assert!(doubts[0].contains("throughput fell"), "{doubts:?}");
+}
