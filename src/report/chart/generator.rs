@@ -4,9 +4,9 @@
 
 use super::axis::{Unit, YAxis};
 use super::palette::Colour;
-use super::timeline::{Timeline, supported_quantile};
+use super::timeline::{Stretch, Timeline, supported_quantile};
 use super::{Chart, Content, Limit, Series, Size, Stroke, TimeFrame};
-use crate::record::BUSY_LIMIT;
+use crate::record::{BUSY_LIMIT, Distribution as _, Latencies};
 use crate::units::{self, Dimension};
 
 /// The lane of the generator's busiest thread, with the share above which its numbers are its own.
@@ -40,9 +40,38 @@ pub(super) fn busiest_worker(frame: &TimeFrame, timeline: &Timeline) -> Chart {
 
 /// The lane of the generator's lateness.
 pub(super) fn send_lag(frame: &TimeFrame, timeline: &Timeline) -> Chart {
-    let percentile = |quantile: f64| {
-        timeline.values(move |stretch| supported_quantile(&stretch.send_lag, quantile))
-    };
+    let mut chart = percentiles(
+        frame,
+        timeline,
+        ("send-lag", "Generator's send lag", "no request was sent"),
+        |stretch| &stretch.send_lag,
+    );
+    "taken up to first byte written, less the time to connect".clone_into(&mut chart.subtitle);
+    chart
+}
+
+/// The lane of the wait of tasks that are ready; `None` where nobody looked.
+pub(super) fn loop_delay(frame: &TimeFrame, timeline: &Timeline) -> Option<Chart> {
+    let mut stretches = timeline.stretches.iter();
+    stretches.find(|stretch| !stretch.loop_delay.is_empty())?;
+    let mut chart = percentiles(
+        frame,
+        timeline,
+        ("loop-delay", "Generator's loop delay", "too few looks"),
+        |stretch| &stretch.loop_delay,
+    );
+    "how long a task that was ready waited for its turn".clone_into(&mut chart.subtitle);
+    Some(chart)
+}
+
+fn percentiles(
+    frame: &TimeFrame,
+    timeline: &Timeline,
+    (name, title, absent): (&'static str, &str, &str),
+    of: fn(&Stretch) -> &Latencies,
+) -> Chart {
+    let percentile =
+        |quantile: f64| timeline.values(move |stretch| supported_quantile(of(stretch), quantile));
     let series = vec![
         Series::new("p50", Colour::P50, Stroke::Line, percentile(0.5)),
         Series::new("p99", Colour::P99, Stroke::Line, percentile(0.99)),
@@ -53,15 +82,14 @@ pub(super) fn send_lag(frame: &TimeFrame, timeline: &Timeline) -> Chart {
         .collect();
     let y = YAxis::wide(Unit::Of(Dimension::Time), seen.iter().copied());
     let content = if seen.is_empty() {
-        Content::Absent("no request was sent".to_owned())
+        Content::Absent(absent.to_owned())
     } else {
         Content::Lines {
             spans: timeline.spans(),
             series,
         }
     };
-    let mut chart = frame.chart("send-lag", "Generator's send lag", y, content);
+    let mut chart = frame.chart(name, title, y, content);
     chart.size = Size::Lane;
-    "taken up to first byte written, less the time to connect".clone_into(&mut chart.subtitle);
     chart
 }

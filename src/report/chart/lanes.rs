@@ -3,7 +3,7 @@
 //! A lane without data says why; it is never just blank.
 
 use super::axis::{Unit, YAxis};
-use super::generator::{busiest_worker, send_lag};
+use super::generator::{busiest_worker, loop_delay, send_lag};
 use super::load::{TimeFrame, limits, values};
 use super::sampled::Sampled;
 use super::timeline::Timeline;
@@ -35,7 +35,7 @@ const FAMILIES: [(&str, &[&str], &str); 4] = [
 ];
 
 /// (metric, heading of its lane), in the order of the report. Those not named come last, by name.
-const LANES: [(&str, &str); 14] = [
+const LANES: [(&str, &str); 18] = [
     ("gpu.utilization", "GPU utilisation"),
     ("gpu.memory", "GPU memory"),
     ("gpu.memory.used", "GPU memory in use"),
@@ -49,7 +49,11 @@ const LANES: [(&str, &str); 14] = [
     ("host.memory", "Host memory"),
     ("host.disk.free", "Free disk"),
     ("generator.cpu", "Generator CPU"),
+    ("generator.worker.cpu", "CPU of each worker"),
+    ("generator.worker.wait", "Workers without a CPU"),
     ("generator.memory", "Generator memory"),
+    ("generator.descriptors.used", "Descriptors in use"),
+    ("generator.ports.used", "Local ports in use"),
 ];
 
 /// All lanes of a run.
@@ -76,6 +80,7 @@ pub(crate) fn families(
             if name == "generator" && !timeline.stretches.is_empty() {
                 lanes.push(busiest_worker(frame, timeline));
                 lanes.push(send_lag(frame, timeline));
+                lanes.extend(loop_delay(frame, timeline));
             }
             let sources: Vec<&Source> = record
                 .sources

@@ -42,6 +42,8 @@ pub(crate) struct Stretch {
     pub(crate) busiest: f64,
     /// Intended start to actual send.
     pub(crate) send_lag: Latencies,
+    /// How long tasks of the generator that were ready waited for their turn.
+    pub(crate) loop_delay: Latencies,
     /// Errors by kind, in the order of [`Timeline::kinds`]; the last entry counts all others.
     pub(crate) errors: Vec<u64>,
 }
@@ -183,6 +185,7 @@ fn join(phase: usize, run: &[PhaseInterval], kinds: &[Kind]) -> Stretch {
         in_flight: 0.0,
         busiest: 0.0,
         send_lag: Latencies::default(),
+        loop_delay: Latencies::default(),
         errors: vec![0; kinds.len() + 1],
     };
     for interval in run {
@@ -193,6 +196,7 @@ fn join(phase: usize, run: &[PhaseInterval], kinds: &[Kind]) -> Stretch {
         stretch.in_flight += interval.counts.in_flight as f64 / length;
         stretch.busiest += interval.counts.busiest_ns as f64 / INTERVAL_NS as f64 / length;
         stretch.send_lag.merge(&interval.counts.send_lag);
+        stretch.loop_delay.merge(&interval.counts.loop_delay);
         for error in interval.counts.errors.by_frequency() {
             let kind = Kind::of(error);
             let position = kinds.iter().position(|known| *known == kind);
