@@ -6,8 +6,15 @@ use crate::support::program::Bench;
 use crate::support::tcp::{Manner, Tcp};
 use crate::support::{plan_with, run};
 use bench::gate::LatencyKind;
-use bench::record::{Distribution, Outcome, ReceiveStamps, RunRecord};
+use bench::http::{Connect, Stream};
+use bench::record::{Distribution, Outcome, ReceiveStamps, RunRecord, StepTimes};
 use serde_json::Value;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 fn text(target: &str, request: &str, phase: &str) -> String {
     format!(
@@ -79,6 +86,69 @@ fn a_closed_loop_shares_connections_and_measures_what_is_true() {
     // A frame has nine bytes before anything is in it.
     let (sent, received) = bytes(&record);
     assert!(sent > 200 * 9 && received > 200 * 20, "{sent} {received}");
+}
+
+/// The service, with a count of the writes to it.
+#[derive(Clone)]
+struct Counted(Http2Service, Arc<AtomicU64>);
+
+struct CountedStream(DuplexStream, Arc<AtomicU64>);
+
+impl Connect for Counted {
+    type Stream = CountedStream;
+
+    async fn connect(&self, steps: &mut StepTimes) -> io::Result<CountedStream> {
+        let stream = self.0.connect(steps).await?;
+        Ok(CountedStream(stream, Arc::clone(&self.1)))
+    }
+}
+
+impl Stream for CountedStream {}
+
+impl AsyncRead for CountedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for CountedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[test]
+fn requests_that_are_sent_together_leave_in_one_write() {
+    let service = Http2Service::answering_after(ms(50));
+    let counted = Counted(service.clone(), Arc::default());
+    let request = format!(
+        "method = \"POST\"\npath = \"/\"\nbody = \"{}\"",
+        "x".repeat(512)
+    );
+    let phase = "concurrency = 50\ncount = 2000";
+    let record = run(&plan_with(&text("", &request, phase), 1, &[]), &counted);
+    assert_eq!(record.phases[0].total.outcomes.of(Outcome::Ok), 2000);
+    assert_eq!(service.connections(), 1);
+    // Forty rounds of fifty; windows and acknowledgements leave in between.
+    let writes = counted.1.load(Ordering::SeqCst);
+    assert!(writes < 400, "{writes}");
 }
 
 #[test]

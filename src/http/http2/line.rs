@@ -1,23 +1,17 @@
-//! The bytes of one HTTP/2 connection, watched: when they come and go, how many, and how it all ends.
-//!
-//! One read for each turn of the connection's task: the streams that a read is for get to run before the
-//! next one, so that the time of the last read is the time at which what they see was read. Should a
-//! runtime ever let the connection run ahead of them, the time is too late, never too early.
+//! What is known of the bytes of one HTTP/2 connection: when they came and went, how many, and how it all
+//! ended.
 
 use super::departure::Departure;
 use crate::http::answer::Arrival;
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 /// The first frame of a server: its length, type, flags and stream.
 const FRAME_HEAD: usize = 9;
 
-/// How the bytes from a server ended.
+/// How the bytes of a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// It closed the connection.
@@ -69,7 +63,12 @@ impl Line {
         (self.written.take(), self.read.take())
     }
 
-    /// How the bytes from the server ended, if they have.
+    /// No more bytes come or go.
+    pub(super) fn finish(&self, end: End) {
+        self.end.set(Some(end));
+    }
+
+    /// How the bytes ended, if they have.
     pub(super) fn end(&self) -> Option<End> {
         self.end.get()
     }
@@ -90,7 +89,8 @@ impl Line {
         self.has_read.get()
     }
 
-    fn take_read(&self, bytes: &[u8]) {
+    /// Something was read.
+    pub(super) fn take_read(&self, bytes: &[u8]) {
         self.has_read.set(true);
         self.read_at.set(Some(Instant::now()));
         self.read.set(self.read.get() + bytes.len() as u64);
@@ -102,7 +102,8 @@ impl Line {
         }
     }
 
-    fn take_write(&self, from: Instant, bytes: usize) {
+    /// Something was written, by a write that began then.
+    pub(super) fn take_write(&self, from: Instant, bytes: usize) {
         self.written.set(self.written.get() + bytes as u64);
         let mut departing = self.departing.borrow_mut();
         if departing.is_empty() {
@@ -112,78 +113,5 @@ impl Line {
         for (departure, whole) in departing.drain(..) {
             departure.written(from, to, whole);
         }
-    }
-}
-
-/// A byte stream whose line is watched.
-#[derive(Debug)]
-pub(super) struct Watched<S> {
-    pub(super) stream: S,
-    pub(super) line: Rc<Line>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Self { stream, line } = self.get_mut();
-        if line.has_read() {
-            // The task is woken again after the streams.
-            return Poll::Pending;
-        }
-        let before = buffer.filled().len();
-        let end = match ready!(Pin::new(stream).poll_read(cx, buffer)) {
-            Ok(()) if buffer.filled().len() > before => {
-                line.take_read(&buffer.filled()[before..]);
-                return Poll::Ready(Ok(()));
-            }
-            Ok(()) => End::Closed,
-            Err(error) => {
-                line.end.set(Some(End::Broken(error.kind())));
-                return Poll::Ready(Err(error));
-            }
-        };
-        line.end.set(Some(end));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let Self { stream, line } = self.get_mut();
-        let from = Instant::now();
-        let written = ready!(Pin::new(stream).poll_write(cx, bytes))?;
-        line.take_write(from, written);
-        Poll::Ready(Ok(written))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let Self { stream, line } = self.get_mut();
-        let from = Instant::now();
-        let written = ready!(Pin::new(stream).poll_write_vectored(cx, slices))?;
-        line.take_write(from, written);
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }

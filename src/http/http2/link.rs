@@ -1,7 +1,8 @@
 //! One HTTP/2 connection: opened and driven by a task of its own.
 
 use super::failure;
-use super::line::{Line, Watched};
+use super::line::Line;
+use super::turns::{Held, Turns};
 use crate::http::connect::Connect;
 use crate::http::failure::of_connect;
 use crate::plan::Fault;
@@ -12,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -121,7 +122,7 @@ impl Link {
 /// holds its link any more and its last stream is over.
 async fn drive<C: Connect>(connect: C, patience: Duration, line: Rc<Line>, link: Weak<Link>) {
     let opened = tokio::time::timeout(patience, open(&connect, &line)).await;
-    let mut connection = {
+    let (mut connection, turns) = {
         let Some(link) = link.upgrade() else {
             return;
         };
@@ -131,14 +132,14 @@ async fn drive<C: Connect>(connect: C, patience: Duration, line: Rc<Line>, link:
                     .set(Some(opened.connection.max_concurrent_send_streams()));
                 link.opening.set(Some(opened.opening));
                 link.turn_into(State::Open(opened.sender));
-                opened.connection
+                (opened.connection, opened.turns)
             }
             Ok(Err(fault)) => return link.turn_into(State::Failed(fault)),
             Err(_) => return link.turn_into(State::GaveUp),
         }
     };
     poll_fn(|cx| {
-        let ended = poll_turn(&mut connection, &line, cx);
+        let ended = turns.poll(cx, |cx| Pin::new(&mut connection).poll(cx));
         if ended.is_pending()
             && let Some(link) = link.upgrade()
         {
@@ -157,7 +158,8 @@ async fn drive<C: Connect>(connect: C, patience: Duration, line: Rc<Line>, link:
 /// A connection over which the server has sent its settings.
 struct Opened<S> {
     sender: SendRequest<Bytes>,
-    connection: Connection<Watched<S>, Bytes>,
+    connection: Connection<Held<S>, Bytes>,
+    turns: Rc<Turns<S>>,
     opening: Opening,
 }
 
@@ -170,10 +172,7 @@ async fn open<C: Connect>(connect: &C, line: &Rc<Line>) -> Result<Opened<C::Stre
         .connect(&mut steps)
         .await
         .map_err(|error| of_connect(&error))?;
-    let watched = Watched {
-        stream,
-        line: Rc::clone(line),
-    };
+    let turns = Turns::new(stream, Rc::clone(line));
     let (sender, mut connection) = Builder::new()
         // Nothing is sent before the server's settings have come.
         .initial_max_send_streams(0)
@@ -182,39 +181,26 @@ async fn open<C: Connect>(connect: &C, line: &Rc<Line>) -> Result<Opened<C::Stre
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_reset_streams(REMEMBERED_RESETS)
         .max_local_error_reset_streams(None)
-        .handshake(watched)
+        .handshake(Held(Rc::clone(&turns)))
         .await
         .map_err(|error| failure::of_greeting(Some(&error), line))?;
-    poll_fn(|cx| match poll_turn(&mut connection, line, cx) {
-        Poll::Ready(ended) => Poll::Ready(Err(failure::of_greeting(ended.as_ref().err(), line))),
-        Poll::Pending if connection.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
-        Poll::Pending => Poll::Pending,
-    })
+    poll_fn(
+        |cx| match turns.poll(cx, |cx| Pin::new(&mut connection).poll(cx)) {
+            Poll::Ready(ended) => {
+                Poll::Ready(Err(failure::of_greeting(ended.as_ref().err(), line)))
+            }
+            Poll::Pending if connection.max_concurrent_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        },
+    )
     .await?;
     Ok(Opened {
         sender,
         connection,
+        turns,
         opening: Opening {
             took: begin.elapsed(),
             steps,
         },
     })
-}
-
-/// Lets a connection write what there is and read once; ready when it has ended.
-fn poll_turn<S>(
-    connection: &mut Connection<Watched<S>, Bytes>,
-    line: &Line,
-    cx: &mut Context<'_>,
-) -> Poll<Result<(), h2::Error>>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    line.begin_turn();
-    let polled = Pin::new(connection).poll(cx);
-    if polled.is_pending() && line.has_read() {
-        // Behind the streams that it has woken.
-        cx.waker().wake_by_ref();
-    }
-    Poll::Ready(ready!(polled))
 }

@@ -11,6 +11,7 @@ mod line;
 mod link;
 mod pool;
 mod talk;
+mod turns;
 
 pub(super) use head::Head;
 pub(super) use pool::{Pool, PoolRules};
