@@ -230,6 +230,8 @@
     const width = view.to - view.from;
     enlarge(Math.min(1 - width, view.from + step * width), Math.min(1 - width, view.from + step * width) + width);
   };
+  // Pages without an axis of time have nothing to enlarge.
+  if (!bar) return;
   const actions = { earlier: pan(-0.5), later: pan(0.5), all };
   for (const button of bar.querySelectorAll("button")) button.addEventListener("click", actions[button.value]);
   // On paper there is nothing to press: the whole run is printed.

@@ -2,7 +2,7 @@
 
 use super::{interval, minute, revision, shown, verdict_word};
 use crate::gate::metric_named;
-use crate::history::Trend;
+use crate::history::{Point, Trend};
 use crate::report::chart::axis::{Unit, XAxis, YAxis};
 use crate::report::chart::palette::Colour;
 use crate::report::chart::{Chart, Content, Limit, Series, Size, Stroke};
@@ -58,11 +58,18 @@ fn chart(trend: &Trend<'_>, index: usize, x: XAxis) -> Chart {
         .zip(&upper)
         .map(|(lower, upper)| Some(upper - lower))
         .collect();
+    let is_open = |point: &Point<'_>| point.value.lower.is_none() || point.value.upper.is_none();
+    // A bound that is not known cannot be drawn, and must not look as if it were the value.
+    let open = if trend.points.iter().any(is_open) {
+        "; where it ends at the line, that side is open"
+    } else {
+        ""
+    };
     Chart {
         name: format!("trend-{index}"),
         title: format!("{}: {}", trend.phase, trend.metric),
         subtitle: format!(
-            "{} in environment {}; {} runs by the moment they began, the shade is 95 % on each side",
+            "{} in environment {}; {} runs by the moment they began, the shade is 95 % on each side{open}",
             trend.scenario,
             trend.environment_key,
             trend.points.len()
@@ -107,6 +114,7 @@ pub fn trend_page(metric: &str, trends: &[Trend<'_>]) -> String {
         .iter()
         .enumerate()
         .map(|(index, trend)| html::TrendSection {
+            scenario: trend.scenario.to_owned(),
             chart: chart(trend, index, x),
             rows: trend
                 .points

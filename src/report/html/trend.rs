@@ -6,6 +6,7 @@ use askama::Template;
 
 /// One trend: its chart, and its runs as rows of a table.
 pub(in crate::report) struct TrendSection {
+    pub(in crate::report) scenario: String,
     pub(in crate::report) chart: Chart,
     pub(in crate::report) rows: Vec<[String; 6]>,
 }
@@ -22,6 +23,7 @@ struct Page<'a> {
 }
 
 struct Section {
+    scenario: String,
     figure: String,
     rows: Vec<[String; 6]>,
 }
@@ -42,6 +44,7 @@ pub(in crate::report) fn trend(
         sections: sections
             .into_iter()
             .map(|section| Section {
+                scenario: section.scenario,
                 figure: svg::figure(&section.chart),
                 rows: section.rows,
             })
