@@ -83,6 +83,7 @@ duration = "2s"
     runtime.block_on(async {
         let connect = TcpConnect::resolve(&url.host, url.port).await.unwrap();
         let target = HttpTarget::new(&plan, &url, connect).unwrap();
+        target.set_token(&"token".repeat(40));
         let mut slot = target.client().open();
         let mut random = Pcg64Mcg::seed_from_u64(1);
         let (mut before, mut stamped) = (0, 0);
@@ -122,6 +123,18 @@ fn a_request_that_is_rendered_allocates_nothing() {
     let request = r#"
 path = "/items/{{number}}?tag={{pick:a,b}}"
 headers = { x-request-id = "{{uuid}}" }"#;
+    assert_eq!(allocations_of_a_thousand(request), 0);
+}
+
+#[test]
+fn a_request_that_sends_the_token_of_the_login_allocates_nothing() {
+    let request = r#"
+path = "/"
+headers = { authorization = "Bearer {{login.token}}" }
+retry = { times = 2 }
+[login]
+path = "/auth/token"
+token = "/access_token""#;
     assert_eq!(allocations_of_a_thousand(request), 0);
 }
 

@@ -58,7 +58,7 @@ fn a_scenario_from_an_openapi_document_passes_the_check() {
     insta::assert_snapshot!(text, @r#"
     # What is sent, how much of it, and what must hold. `bench check FILE` prints the plan without
     # sending anything; `bench explain CODE` explains what it finds; docs/reference/scenario.md has
-    # every key.
+    # every key, docs/flows.md logins and several requests as one.
     name = "Inference-v1-beta"
 
     [target]

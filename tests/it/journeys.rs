@@ -297,3 +297,93 @@ fn a_run_is_compared_with_the_passes_before_it() {
     );
     compared("nothing").0.exits(2);
 }
+
+/// The shipped scenario of jobs, shorter, with tokens that last three seconds.
+fn jobs(options: &str) -> Journey {
+    let text = include_str!("../../scenarios/jobs.toml")
+        .replace(
+            "token_lifetime = \"10s\"",
+            &format!("token_lifetime = \"3s\"\n{options}"),
+        )
+        .replace(
+            "warmup = \"2s\"\nduration = \"15s\"",
+            "duration = \"3s\"\nflows = [\"job\"]",
+        )
+        .replace("    \"response.p95{request=batch} < 500ms\",\n", "")
+        .replace("data/inputs.jsonl", "inputs.jsonl");
+    let bench = Bench::with(&text);
+    bench.write(
+        "inputs.jsonl",
+        include_str!("../../scenarios/data/inputs.jsonl"),
+    );
+    let said = bench.run(&["run", "scenario.toml"]);
+    let run = bench.run_json();
+    let truth = serde_json::from_str(&bench.read("reference-truth.json")).unwrap();
+    Journey {
+        bench,
+        said,
+        run,
+        truth,
+    }
+}
+
+#[test]
+fn jobs_are_submitted_and_asked_for_as_the_server_has_it_in_its_books() {
+    let journey = jobs("");
+    let said = &journey.said;
+    let answers = |route: &str, status: &str| journey.truth["requests"][route][status].as_u64();
+    let flow = &journey.run["phases"][0]["by_request"][0];
+    let (submit, wait) = (&flow["steps"][0], &flow["steps"][1]);
+    let count = |part: &Value, name: &str| part["requests"][name].as_u64().unwrap();
+    let ok = journey.requests("ok");
+    assert!(ok > 0, "{}\n{}", said.stdout, said.stderr);
+    for part in [flow, submit, wait] {
+        assert_eq!(
+            (count(part, "planned"), count(part, "ok")),
+            (ok, ok),
+            "{part}"
+        );
+    }
+    // Beside the jobs of the phase there was that of the preflight.
+    assert_eq!(
+        answers("/v1/jobs", "202"),
+        Some(ok + 1),
+        "{}",
+        journey.truth
+    );
+    let looks = ok + wait["tries"]["not_yet"].as_u64().unwrap();
+    let true_looks = answers("/v1/jobs/{id}", "200").unwrap();
+    assert!(
+        (looks + 1..looks + 500).contains(&true_looks),
+        "{looks} looks, in truth {true_looks}"
+    );
+    // No request was sent with a token that had ended, and logins are counted by themselves.
+    assert_eq!(answers("/v1/jobs", "401"), None);
+    assert_eq!(answers("/v1/jobs/{id}", "401"), None);
+    let logins = journey.run["logins"].as_array().unwrap();
+    assert!(logins.len() >= 2, "{logins:?}");
+    assert_eq!(answers("/auth/token", "200"), Some(logins.len() as u64));
+    for file in crate::support::program::files_below(journey.bench.path()) {
+        let bytes = std::fs::read(&file).unwrap();
+        // How every token of the reference API begins.
+        let token = b"eyJhbGciOi";
+        let shows = bytes.windows(token.len()).any(|window| window == token);
+        assert!(!shows, "{} holds a token", file.display());
+    }
+}
+
+#[test]
+fn jobs_that_fail_are_flows_that_fail() {
+    let journey = jobs("error_rate = \"20%\"");
+    let injected = journey.truth["injected_errors"].as_u64().unwrap();
+    let failed = journey.requests("failed");
+    assert!(failed > 0, "{}", journey.said.stdout);
+    // The preflight may have met up to two of them.
+    assert!(
+        (failed..=failed + 2).contains(&injected),
+        "{failed} flows failed, in truth {injected} jobs"
+    );
+    let errors = journey.run["phases"][0]["errors"].as_array().unwrap();
+    assert_eq!(errors[0]["request"], "job/wait");
+    assert_eq!(errors[0]["cause"], "what was waited for failed");
+}

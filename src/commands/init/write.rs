@@ -108,7 +108,7 @@ pub(super) fn head(name: &str, url: &str, auth: Auth) -> String {
     format!(
         "# What is sent, how much of it, and what must hold. `bench check FILE` prints the plan without\n\
          # sending anything; `bench explain CODE` explains what it finds; docs/reference/scenario.md has\n\
-         # every key.\n\
+         # every key, docs/flows.md logins and several requests as one.\n\
          name = {}\n\n\
          [target]\n\
          # BENCH_URL overrides this, so that one file serves every stage.\n\
