@@ -658,7 +658,7 @@ fn a_phase_that_never_settled_bears_only_verdicts_that_its_change_could_not_turn
     };
     let rising = drifting(60.0, 90.0);
     // Below the limit as yet, but not if it goes on.
-    let (near, reason) = verdict("response.p50 < 85ms", &rising);
+    let (near, reason) = verdict("response.p50 < 95ms", &rising);
     assert_eq!(near, Verdict::Inconclusive, "{reason}");
     assert!(
         reason.contains("if that goes on, the verdict turns"),
@@ -667,14 +667,18 @@ fn a_phase_that_never_settled_bears_only_verdicts_that_its_change_could_not_turn
     // Far below, and above: no change of that size turns it.
     assert_eq!(verdict("response.p50 < 200ms", &rising).0, Verdict::Pass);
     assert_eq!(verdict("response.p99 < 50ms", &rising).0, Verdict::Fail);
-    assert_eq!(verdict("response.p50 < 70ms", &rising).0, Verdict::Fail);
+    assert_eq!(verdict("response.p50 < 58ms", &rising).0, Verdict::Fail);
     // What falls may be a warm-up: a PASS is safe, a FAIL is not.
     let falling = drifting(90.0, 60.0);
     assert_eq!(verdict("response.p50 < 100ms", &falling).0, Verdict::Pass);
-    let (near, reason) = verdict("response.p50 < 70ms", &falling);
+    let (near, reason) = verdict("response.p50 < 58ms", &falling);
     assert_eq!(near, Verdict::Inconclusive, "{reason}");
+    assert!(
+        reason.contains("if that goes on, the verdict turns"),
+        "{reason}"
+    );
     // The share of errors did not change.
-    assert_eq!(verdict("error_rate < 1%", &rising).0, Verdict::Pass);
+    assert_eq!(verdict("error_rate < 50%", &rising).0, Verdict::Pass);
 }
 
 #[test]
