@@ -95,8 +95,13 @@ fn from_document(path: &Path, options: &InitOptions) -> Result<String, CommandEr
 fn next_steps(file: &Path, text: &str) -> String {
     let file = file.display();
     let mut steps = format!("wrote `{file}`\n");
+    // A comment shows how it would be done, where it is not.
+    let is_used = |variable: &str| {
+        let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.any(|line| line.contains(&format!("${{{variable}}}")))
+    };
     for variable in ["BENCH_TOKEN", "BENCH_API_KEY"] {
-        if text.contains(&format!("${{{variable}}}")) {
+        if is_used(variable) {
             steps.push_str(&format!(
                 "  export {variable}=…      the credentials, never in the file\n"
             ));
