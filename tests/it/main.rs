@@ -43,6 +43,7 @@ mod leaks;
 mod open_loop;
 mod real_load;
 mod resolution;
+mod scaling;
 mod scenarios;
 mod statistics;
 mod streams;
