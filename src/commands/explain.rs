@@ -305,8 +305,8 @@ const DOUBTS: &[Explanation] = &[
     Explanation {
         code: "token-lapsed",
         what: "the token of the login ended before another one was there",
-        text: "Logins failed, or took longer than `refresh_before` under [login]: see `logins` in run.json. What was\n\
-               sent meanwhile was refused. Renew earlier, or look at why the logins failed.",
+        text: "Logins failed, or took longer than `refresh_before` under [login]: see `logins` in run.json.\n\
+               What was sent meanwhile was refused. Renew earlier, or look at why the logins failed.",
     },
     Explanation {
         code: "unchecked-certificate",

@@ -343,7 +343,7 @@ fn every_fault_is_shown_at_once_where_it_stands() {
     42 | gpu = "nvlm"
        |       ^^^^^^
        |
-       = help: `gpu` is "auto", "nvml", "none", { nvml = "/path/to/libnvidia-ml.so.1" } or { dcgm = ["http://gpu-1:9400/metrics"] }
+       = help: `gpu` is "auto", "nvml", "none", { nvml = "/path/to/libnvidia-ml.so.1" }, { dcgm = ["http://gpu-1:9400/metrics"] } or { agent = ["http://gpu-1:9500"] }
 
     28 errors in `many-faults.toml`
     "#);

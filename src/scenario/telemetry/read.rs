@@ -20,7 +20,7 @@ pub(super) const DEFAULT_GPU_INTERVAL: Duration = Duration::from_millis(100);
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// An agent samples ten times a second; a page has the newest sample.
 const DEFAULT_AGENT_INTERVAL: Duration = Duration::from_millis(200);
-const GPU_FORMS: &str = "`gpu` is \"auto\", \"nvml\", \"none\", { nvml = \"/path/to/libnvidia-ml.so.1\" } { dcgm = [\"http://gpu-1:9400/metrics\"] } or { agent = [\"http://gpu-1:9500\"] }";
+const GPU_FORMS: &str = "`gpu` is \"auto\", \"nvml\", \"none\", { nvml = \"/path/to/libnvidia-ml.so.1\" }, { dcgm = [\"http://gpu-1:9400/metrics\"] } or { agent = [\"http://gpu-1:9500\"] }";
 
 /// The keys of a metric: a table with none of them is the inside of a dotted name.
 const KEYS: [&str; 7] = [
