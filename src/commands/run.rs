@@ -280,7 +280,11 @@ impl Run<'_> {
             asked,
             margin,
         };
-        baseline::find(&options, header, self.output).map(Some)
+        // On a thread of its own: this one drives asynchronous tasks, and asking a database is one more.
+        let find = || baseline::find(&options, header, self.output);
+        std::thread::scope(|scope| scope.spawn(find).join())
+            .unwrap_or_else(|fault| std::panic::resume_unwind(fault))
+            .map(Some)
     }
 
     async fn load(

@@ -136,19 +136,22 @@ impl Lookout {
     }
 
     fn decision(&self) -> Option<Decision> {
-        let is = |watched: &Watched, verdict| {
-            let early = watched.early.as_ref();
-            early.is_some_and(|early| early.verdict == verdict)
+        let are = |verdict| {
+            let is = move |watched: &&Watched| {
+                let early = watched.early.as_ref();
+                early.is_some_and(|early| early.verdict == verdict)
+            };
+            self.gates.iter().filter(is)
         };
-        let failed = self.gates.iter().find(|gate| is(gate, Verdict::Fail));
-        let aborts = |watched: &&Watched| watched.gate.abort;
-        if let Some(watched) = failed.filter(aborts) {
+        // Of several that fail at one look, one that ends the run counts, wherever it stands.
+        if let Some(watched) = are(Verdict::Fail).find(|watched| watched.gate.abort) {
             return Some(Decision::Abort {
                 gate: watched.text.clone(),
             });
         }
-        let all_pass = self.gates.iter().all(|gate| is(gate, Verdict::Pass));
-        (self.is_decided_early && (failed.is_some() || all_pass)).then_some(Decision::Decided)
+        let has_failed = are(Verdict::Fail).next().is_some();
+        let all_pass = are(Verdict::Pass).count() == self.gates.len();
+        (self.is_decided_early && (has_failed || all_pass)).then_some(Decision::Decided)
     }
 }
 

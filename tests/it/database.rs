@@ -520,6 +520,53 @@ fn histograms_of_several_runs_are_merged() {
 }
 
 #[test]
+fn a_run_is_compared_with_passes_of_the_database() {
+    let database = database!();
+    let url = database.url();
+    let server = Tcp::serve(Manner::Answer(
+        200,
+        b"ok".to_vec(),
+        Duration::from_millis(5),
+    ));
+    let bench = Bench::with(&format!(
+        "name = \"team\"\n[target]\nurl = \"{}\"\ntimeout = \"2s\"\n[request.r]\npath = \"/\"\n\
+         [[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"2s\"\ngates = [\"response.p50 < 2s\"]\n\
+         [telemetry]\ngpu = \"none\"\n",
+        server.url()
+    ));
+    let compared = |results: &str| {
+        let args = [
+            "run",
+            "scenario.toml",
+            "--format",
+            "json",
+            "--baseline",
+            "last-pass",
+            "--baseline-margin",
+            "90%",
+            "--results",
+            results,
+            "--database-url",
+            &url,
+        ];
+        let said = bench.run(&args);
+        serde_json::from_str::<Value>(&said.stdout)
+            .unwrap_or_else(|_| panic!("{}\n{}", said.stdout, said.stderr))
+    };
+    // Each in a folder of its own: only the database knows the runs before.
+    for run in 0..3 {
+        let json = compared(&format!("r{run}"));
+        assert_eq!(json["verdict"], "PASS", "{json}");
+        assert_eq!(json["gates"].as_array().unwrap().len(), 1);
+    }
+    let json = compared("r3");
+    let gates = json["gates"].as_array().unwrap();
+    assert!(gates.len() > 1, "{gates:?}");
+    let against = |gate: &Value| gate["gate"].as_str().unwrap().contains("baseline");
+    assert!(gates.iter().any(against), "{gates:?}");
+}
+
+#[test]
 fn a_server_is_trusted_by_its_certificate_and_its_name() {
     let authority = Authority::new();
     let identity = authority.sign("localhost");

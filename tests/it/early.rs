@@ -72,6 +72,24 @@ gates = ["response.p99 < 100ms"]
 "#;
 
 #[test]
+fn a_gate_that_says_abort_counts_wherever_it_stands() {
+    // Both fail at the same look; the one that ends the phase only is written first.
+    let text = ABORT.replace(
+        "gates = [\"response.p99 < 100ms abort\", \"throughput > 1/s\"]",
+        "until = \"decided\"\ngates = [\"response.p99 < 90ms\", \"response.p99 < 100ms abort\"]",
+    );
+    let server = Memory::new(|_| ok(ms(150)));
+    let record = run(&plan_with(&scenario_text(&text), 1, &[]), &server);
+    assert_eq!(record.phases.len(), 1, "the second phase has begun");
+    assert!(
+        record
+            .doubts
+            .iter()
+            .any(|doubt| matches!(doubt, Doubt::Aborted { .. }))
+    );
+}
+
+#[test]
 fn a_gate_that_says_abort_ends_the_run_when_it_has_failed() {
     let server = Memory::new(|_| ok(ms(150)));
     let record = run(&plan_with(&scenario_text(ABORT), 1, &[]), &server);
