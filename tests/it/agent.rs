@@ -115,6 +115,10 @@ fn the_page_has_the_newest_sample_of_each_gpu_in_base_units() {
     // What NVML does not tell has no line.
     assert!(!page.contains("bench_gpu_sm_active"), "{page}");
     assert!(page.contains("bench_host_memory{hostname="), "{page}");
+    assert!(
+        page.contains("# HELP bench_gpu_power power drawn by the GPU board"),
+        "{page}"
+    );
     assert!(page.ends_with("# EOF\n"), "{page}");
     let status: Value = serde_json::from_str(&agent.get("/status")).unwrap();
     assert_eq!(status["gpus"].as_array().unwrap().len(), 2);

@@ -4,6 +4,7 @@
 //! series without a value has no line.
 
 use super::Agent;
+use crate::gate::TelemetryMetric;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, text};
 use prometheus_client::metrics::MetricType;
@@ -64,9 +65,8 @@ impl Agent {
             snapshot.samples.push((source, newest.samples));
             for (series, value) in watched.info.series.iter().zip(&newest.values) {
                 let Some(value) = value else { continue };
-                let name = format!("bench_{}", series.metric.replace('.', "_"));
                 let labels = self.labels(&series.metric, &series.instance);
-                gauge(&mut snapshot, &name, labels, *value);
+                gauge(&mut snapshot, &page_name(&series.metric), labels, *value);
             }
             // Readers of one GPU tell by this whether its values are new.
             if watched.info.name == "gpu" && is_up {
@@ -106,15 +106,29 @@ impl Agent {
     }
 }
 
+/// What a line of the page means.
+fn help(name: &str) -> &'static str {
+    match name {
+        "bench_agent_info" => "Version, host and driver, as labels",
+        "bench_agent_source_up" => "Whether a source delivers samples now; /status says why not",
+        "bench_gpu_samples" => "Samples of this GPU so far",
+        _ => TelemetryMetric::all()
+            .iter()
+            .find(|metric| page_name(metric.name) == name)
+            .map_or("The newest sample", |metric| metric.describe),
+    }
+}
+
+/// The name of a metric on the page.
+fn page_name(metric: &str) -> String {
+    format!("bench_{}", metric.replace('.', "_"))
+}
+
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for (name, series) in &self.gauges {
-            let mut gauges = encoder.encode_descriptor(
-                name,
-                "The newest sample, in the base unit",
-                None,
-                MetricType::Gauge,
-            )?;
+            let mut gauges =
+                encoder.encode_descriptor(name, help(name), None, MetricType::Gauge)?;
             for (labels, value) in series {
                 ConstGauge::new(*value).encode(gauges.encode_family(labels)?)?;
             }
