@@ -530,7 +530,7 @@ fn a_run_is_compared_with_passes_of_the_database() {
     ));
     let bench = Bench::with(&format!(
         "name = \"team\"\n[target]\nurl = \"{}\"\ntimeout = \"2s\"\n[request.r]\npath = \"/\"\n\
-         [[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"2s\"\ngates = [\"response.p50 < 2s\"]\n\
+         [[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"2s\"\ngates = [\"response.p10 < 2s\"]\n\
          [telemetry]\ngpu = \"none\"\n",
         server.url()
     ));

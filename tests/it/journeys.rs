@@ -224,9 +224,11 @@ fn the_shipped_quickstart_runs_as_it_is() {
 
 #[test]
 fn a_run_is_compared_with_the_passes_before_it() {
+    // However few independent requests a starved machine makes of two seconds, these pass.
+    const SURE: &str = "gates = [\"response.p10 < 4s\", \"response.p20 < 4s\"]";
     let bench = Bench::with(&scenario(
         "",
-        &format!("concurrency = 4\nduration = \"2s\"\n{GATES}"),
+        &format!("concurrency = 4\nduration = \"2s\"\n{SURE}"),
     ));
     bench.write(
         "inputs.jsonl",
@@ -270,7 +272,7 @@ fn a_run_is_compared_with_the_passes_before_it() {
         "scenario.toml",
         &scenario(
             "delay = \"1ms\"",
-            &format!("concurrency = 4\nduration = \"2s\"\n{GATES}"),
+            &format!("concurrency = 4\nduration = \"2s\"\n{SURE}"),
         ),
     );
     let (said, _) = compared("v1");
