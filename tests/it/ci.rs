@@ -20,11 +20,12 @@ fn run_in_job(with_flag: bool, variables: &[(&str, &str)]) -> (Bench, Said) {
     if with_flag {
         args.push("--github");
     }
-    let mut command = bench.command(&args);
-    for (name, value) in variables {
-        command.env(name, value);
-    }
-    let said = Said::from(command.output().unwrap()).exits(1);
+    let said = bench.judged_as(|| {
+        let mut command = bench.command(&args);
+        command.envs(variables.iter().copied());
+        command
+    });
+    let said = said.exits(1);
     (bench, said)
 }
 

@@ -4,6 +4,7 @@ use crate::support::program::{Bench, Said, files_below, signal};
 use crate::support::records::{Story, answers};
 use crate::support::tcp::{Manner, Tcp, nobody};
 use serde_json::Value;
+use std::cell::Cell;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ fn good() -> Tcp {
 fn run_short(manner: Manner) -> (Bench, Said) {
     let server = Tcp::serve(manner);
     let bench = Bench::with(&scenario(&server.url(), SHORT));
-    let said = bench.run(&["run", "scenario.toml", "--no-preflight"]);
+    let said = bench.judged(&["run", "scenario.toml", "--no-preflight"]);
     (bench, said)
 }
 
@@ -116,7 +117,12 @@ fn help_shows_commands_and_exit_codes() {
 fn a_good_service_passes() {
     let server = good();
     let bench = Bench::with(&scenario(&server.url(), SHORT));
-    let said = bench.run(&["run", "scenario.toml"]).exits(0);
+    let before = Cell::new(0);
+    let said = bench.judged_as(|| {
+        before.set(server.requests());
+        bench.command(&["run", "scenario.toml"])
+    });
+    let said = said.exits(0);
     assert_eq!(said.last_line(), "PASS: 2 of 2 gates pass");
     let run = bench.run_json();
     assert_eq!(run["schema"], "bench.run/1");
@@ -125,7 +131,8 @@ fn a_good_service_passes() {
     let requests = &run["phases"][0]["requests"];
     assert_eq!(requests["planned"], requests["ok"]);
     // One request of the preflight; none of a warm-up.
-    assert_eq!(requests["ok"].as_u64().unwrap() + 1, server.requests());
+    let sent = server.requests() - before.get();
+    assert_eq!(requests["ok"].as_u64().unwrap() + 1, sent);
     for name in [
         "report.html",
         "junit.xml",
@@ -143,7 +150,7 @@ fn a_service_that_misses_a_gate_fails() {
     let server = good();
     let phase = SHORT.replace("10s", "1ms");
     let bench = Bench::with(&scenario(&server.url(), &phase));
-    let said = bench.run(&["run", "scenario.toml"]).exits(1);
+    let said = bench.judged(&["run", "scenario.toml"]).exits(1);
     assert!(
         said.last_line()
             .starts_with("FAIL: 1 of 2 gates pass; `response.p50 < 1ms` (p) failed"),
@@ -159,7 +166,7 @@ fn json_goes_to_stdout_and_talk_to_stderr() {
     let bench = Bench::with(&scenario(&server.url(), SHORT));
     let said = bench
         .run(&["run", "scenario.toml", "--format", "json", "--quiet"])
-        .exits(0);
+        .gives_a_verdict();
     assert_eq!(said.stdout, bench.read("run.json"));
     assert_eq!(said.stderr, "");
 }
@@ -168,7 +175,7 @@ fn json_goes_to_stdout_and_talk_to_stderr() {
 fn talk_is_plain_where_it_is_not_a_terminal() {
     let server = good();
     let bench = Bench::with(&scenario(&server.url(), SHORT));
-    let said = bench.run(&["run", "scenario.toml"]).exits(0);
+    let said = bench.judged(&["run", "scenario.toml"]).exits(0);
     assert!(!said.stdout.contains('\x1b') && !said.stderr.contains('\x1b'));
     assert!(
         said.stderr.contains("p: 4 concurrent, 3 s"),
@@ -184,7 +191,7 @@ fn talk_is_plain_where_it_is_not_a_terminal() {
 fn reports_are_rebuilt_to_the_byte() {
     let server = good();
     let bench = Bench::with(&scenario(&server.url(), SHORT));
-    bench.run(&["run", "scenario.toml"]).exits(0);
+    bench.judged(&["run", "scenario.toml"]).exits(0);
     let run = bench.only_run();
     let mut views = files_below(&run);
     views.retain(|path| !path.ends_with("journal.jsonl"));
@@ -269,9 +276,11 @@ fn secrets_come_from_outside_and_appear_nowhere() {
     );
     let bench = Bench::with(&text);
     bench.write("token.txt", "file-s3cret-value\n");
-    let mut command = bench.command(&["run", "scenario.toml", "--no-preflight"]);
-    command.env("TOKEN", "t0p-s3cret-value");
-    let said: Said = command.output().unwrap().into();
+    let said = bench.judged_as(|| {
+        let mut command = bench.command(&["run", "scenario.toml", "--no-preflight"]);
+        command.env("TOKEN", "t0p-s3cret-value");
+        command
+    });
     let said = said.exits(1);
     assert!(!said.stdout.contains("s3cret") && !said.stderr.contains("s3cret"));
     let run = bench.only_run();
@@ -504,12 +513,9 @@ fn a_low_soft_limit_is_raised() {
     ));
     let many = SHORT.replace("concurrency = 4", "concurrency = 200");
     let bench = Bench::with(&scenario(&server.url(), &many));
-    let said: Said = bench
-        .limited("ulimit -Sn 100", &["run", "scenario.toml"])
-        .output()
-        .unwrap()
-        .into();
-    let said = said.exits(0);
+    let said = bench
+        .judged_as(|| bench.limited("ulimit -Sn 100", &["run", "scenario.toml"]))
+        .exits(0);
     assert!(said.stdout.contains("PASS"), "{}", said.stdout);
     assert_eq!(bench.run_json()["phases"][0]["connections"]["opened"], 200);
 }

@@ -167,7 +167,7 @@ fn a_run_is_pushed_when_it_is_over() {
     let url = database.url();
     let said = bench
         .run(&["run", "scenario.toml", "--database-url", &url])
-        .exits(0);
+        .gives_a_verdict();
     assert!(
         said.stderr.contains("pushed to postgresql://"),
         "{}",
@@ -227,17 +227,15 @@ fn a_database_that_does_not_take_the_run_changes_no_verdict() {
         (down, "error connecting to server"),
         (bare.url(), "it has no tables of bench"),
     ];
-    let running: Vec<(Bench, Child)> = cases
-        .iter()
-        .map(|(url, _)| {
-            let bench = Bench::with(&scenario(&target));
-            let mut command = bench.command(&["run", "scenario.toml", "--push-timeout", "2s"]);
-            let child = command.env("BENCH_DATABASE_URL", url).spawn().unwrap();
-            (bench, child)
-        })
-        .collect();
-    for ((bench, child), (_, words)) in running.into_iter().zip(&cases) {
-        let said = Said::from(child.wait_with_output().unwrap()).exits(0);
+    for (url, words) in &cases {
+        let bench = Bench::with(&scenario(&target));
+        let said = bench
+            .judged_as(|| {
+                let mut command = bench.command(&["run", "scenario.toml", "--push-timeout", "2s"]);
+                command.env("BENCH_DATABASE_URL", url);
+                command
+            })
+            .exits(0);
         assert!(
             said.stderr.contains("note: the run was not pushed"),
             "{}",
@@ -549,7 +547,7 @@ fn a_run_is_compared_with_passes_of_the_database() {
             "--database-url",
             &url,
         ];
-        let said = bench.run(&args);
+        let said = bench.judged(&args);
         serde_json::from_str::<Value>(&said.stdout)
             .unwrap_or_else(|_| panic!("{}\n{}", said.stdout, said.stderr))
     };
@@ -641,6 +639,6 @@ fn a_scenario_names_the_database_itself() {
     let database = migrated(server);
     let named = format!("[history]\ndatabase = \"{}\"\n", database.url());
     let bench = Bench::with(&format!("{}\n{named}", scenario(&target)));
-    bench.run(&["run", "scenario.toml"]).exits(0);
+    bench.run(&["run", "scenario.toml"]).gives_a_verdict();
     assert_eq!(runs_in(&database), 1);
 }

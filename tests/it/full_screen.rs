@@ -165,7 +165,7 @@ fn ctrl_c_leaves_the_screen_and_a_partial_report() {
 #[test]
 fn without_a_terminal_there_are_lines_and_a_note() {
     let bench = with_scenario("2s");
-    let said = bench.run(&["run", "scenario.toml", "--tui"]).exits(1);
+    let said = bench.judged(&["run", "scenario.toml", "--tui"]).exits(1);
     assert!(
         said.stderr.contains("--tui takes a terminal"),
         "{}",

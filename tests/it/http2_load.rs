@@ -256,7 +256,7 @@ fn the_program_drives_a_service_of_known_latency() {
     let gates = "gates = [\"response.p50 < 1s\", \"error_rate < 10%\"]";
     let phase = format!("concurrency = 40\nduration = \"3s\"\n{gates}");
     let bench = Bench::with(&scenario_at(&url, "", &phase));
-    let said = bench.run(&["run", "scenario.toml"]).exits(0);
+    let said = bench.run(&["run", "scenario.toml"]).gives_a_verdict();
     let run = bench.run_json();
     let phase = &run["phases"][0];
     assert_eq!(phase["requests"]["ok"], phase["requests"]["planned"]);
@@ -307,7 +307,7 @@ gpu = "none"
         "inputs.jsonl",
         include_str!("../../scenarios/data/inputs.jsonl"),
     );
-    bench.run(&["run", "scenario.toml"]).exits(0);
+    bench.judged(&["run", "scenario.toml"]).exits(0);
     let run = bench.run_json();
     let truth: Value = serde_json::from_str(&bench.read("reference-truth.json")).unwrap();
     let phase = &run["phases"][0];

@@ -56,7 +56,7 @@ fn it_is_agreed_on_in_the_handshake() {
     let service = Http2Service::answering_after(ms(5));
     let acceptor = acceptor(&authority, &[b"http/1.1", b"h2"]);
     let bench = bench_against(&service, acceptor, OWN_CA, &authority.pem);
-    bench.run(&["run", "scenario.toml"]).exits(0);
+    bench.run(&["run", "scenario.toml"]).gives_a_verdict();
     let run = bench.run_json();
     let phase = &run["phases"][0];
     // And the one of the preflight.
@@ -101,7 +101,7 @@ fn a_certificate_that_is_not_checked_stands_in_every_view() {
     let checked = bench.run(&["check", "scenario.toml"]).exits(0);
     let warning = "the target's certificate will not be checked";
     assert!(checked.stderr.contains(warning), "{}", checked.stderr);
-    let said = bench.run(&["run", "scenario.toml"]).exits(0);
+    let said = bench.judged(&["run", "scenario.toml"]).exits(0);
     let doubt = "certificate was not checked";
     assert!(said.stdout.contains(doubt), "{}", said.stdout);
     for view in ["report.html", "summary.md", "journal.jsonl"] {

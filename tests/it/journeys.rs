@@ -40,7 +40,7 @@ fn travel(options: &str, phase: &str) -> Journey {
         "inputs.jsonl",
         include_str!("../../scenarios/data/inputs.jsonl"),
     );
-    let said = bench.run(&["run", "scenario.toml"]);
+    let said = bench.judged(&["run", "scenario.toml"]);
     let run = bench.run_json();
     let truth = serde_json::from_str(&bench.read("reference-truth.json")).unwrap();
     Journey {
@@ -243,7 +243,7 @@ fn a_run_is_compared_with_the_passes_before_it() {
             "--baseline",
             with,
         ];
-        let said = bench.run(&[&args[..], &["--baseline-margin", "90%"]].concat());
+        let said = bench.judged(&[&args[..], &["--baseline-margin", "90%"]].concat());
         let json: Value = serde_json::from_str(&said.stdout).unwrap_or_default();
         (said, json)
     };
@@ -314,7 +314,7 @@ fn jobs(options: &str) -> Journey {
         "inputs.jsonl",
         include_str!("../../scenarios/data/inputs.jsonl"),
     );
-    let said = bench.run(&["run", "scenario.toml"]);
+    let said = bench.judged(&["run", "scenario.toml"]);
     let run = bench.run_json();
     let truth = serde_json::from_str(&bench.read("reference-truth.json")).unwrap();
     Journey {

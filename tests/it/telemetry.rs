@@ -59,7 +59,7 @@ duration = "4s"
 gates = ["server.queue_depth < 1000", "server.queue_depth.mean > 10", "server.batches.mean > 5/s",
          "server.memory.mean < 1MiB", "server.gone < 5", "server.wait.mean > 50ms"]"#,
     );
-    let said = bench.run(&["run", "scenario.toml"]).exits(1);
+    let said = bench.judged(&["run", "scenario.toml"]).exits(1);
     let run = bench.run_json();
     let verdict = |name: &str| gate(&run, name)["verdict"].as_str().unwrap().to_owned();
     assert_eq!(verdict("server.queue_depth <"), "PASS", "{}", said.stdout);
