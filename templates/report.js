@@ -24,6 +24,9 @@
     temperature: (value) => number(value) + " °C",
     power: (value) => number(value) + " W",
     clock: (value) => number(value) + " MHz",
+    traffic: (value) => shown.bytes(value) + "/s",
+    energy: (value) => number(value) + " J",
+    growth: (value) => shown.bytes(value * 3600) + "/h",
     count: number,
   };
   const moment = (seconds) => {

@@ -82,7 +82,7 @@ fn start(options: &AgentOptions, output: Output) -> Agent {
         let nvml = probe.nvml();
         (Some(nvml.driver().to_owned()), nvml.gpus().to_vec())
     });
-    sources.add(gpu);
+    sources.add_gpus(gpu);
     sources.add(telemetry::host_source(Path::new(".")));
     for absent in &sources.absent {
         if let crate::record::SourceState::Unavailable(reason) = &absent.state {

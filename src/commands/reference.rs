@@ -1,7 +1,7 @@
 //! Pages of the documentation that are made from the code: scenario keys, metrics, exit codes, codes.
 
 use super::{Output, explain};
-use crate::gate::{GrowthMetric, LatencyKind, ScalingMetric, TelemetryMetric};
+use crate::gate::{GrowthMetric, LatencyKind, Metric, ScalingMetric, TelemetryMetric};
 use crate::units::Dimension;
 use serde_json::Value;
 
@@ -184,6 +184,8 @@ fn metrics() -> String {
         let describe = format!("{}: {}", metric.statistic.as_str(), metric.describe);
         row(metric.name, metric.dimension, &describe);
     }
+    let energy = Metric::EnergyPerRequest;
+    row(&energy.to_string(), energy.dimension(), energy.describe());
     for metric in ScalingMetric::ALL {
         row(metric.as_str(), metric.dimension(), metric.describe());
     }

@@ -246,7 +246,7 @@ impl Run<'_> {
                 let nvml = probe.nvml();
                 (Some(nvml.driver().to_owned()), nvml.gpus().to_vec())
             });
-            sources.add(probe);
+            sources.add_gpus(probe);
             seen
         };
         sources.add(telemetry::host_source(self.folder.path()));

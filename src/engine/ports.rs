@@ -139,6 +139,21 @@ pub trait Probe: Send {
     /// # Errors
     /// When the source is lost; the next sample may succeed again.
     fn sample(&mut self, values: &mut Vec<Option<f64>>) -> Result<(), String>;
+
+    /// The readings that the source has taken by itself since it was last asked, oldest first. `None`: it
+    /// takes none, and is sampled instead.
+    fn stamped(&mut self) -> Option<Result<Vec<Stamped>, String>> {
+        None
+    }
+}
+
+/// A reading that a source took by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stamped {
+    /// How long ago the time began that it is about.
+    pub age: Duration,
+    /// One value for each series; `None` where the reading is about others.
+    pub values: Vec<Option<f64>>,
 }
 
 /// Where the entries of the journal go.

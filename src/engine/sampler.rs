@@ -3,7 +3,7 @@
 use super::Placement;
 use super::clock::RunClock;
 use super::control::Message;
-use super::ports::Probe;
+use super::ports::{Probe, Stamped};
 use crate::record::Samples;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -76,6 +76,7 @@ struct Sampler {
     batch: Samples,
     batch_ends_ns: u64,
     lost: bool,
+    last_ns: u64,
     values: Vec<Option<f64>>,
 }
 
@@ -102,6 +103,7 @@ impl Sampler {
             batch: empty(source, series),
             batch_ends_ns: BATCH_NS,
             lost: false,
+            last_ns: 0,
             values: Vec::with_capacity(series),
         }
     }
@@ -139,30 +141,68 @@ impl Sampler {
     fn sample(&mut self) {
         let before_ns = self.clock.now_ns();
         self.values.clear();
-        match self.probe.sample(&mut self.values) {
-            Ok(()) => self.lost = false,
-            Err(reason) => {
-                self.values.clear();
-                if !self.lost {
-                    self.lost = true;
-                    let _ = self.out.send(Message::SourceLost {
-                        source: self.source,
-                        reason,
-                    });
+        let after_ns = if let Some(readings) = self.probe.stamped() {
+            let now_ns = self.clock.now_ns();
+            match readings {
+                Ok(readings) => {
+                    self.lost = false;
+                    for reading in readings {
+                        self.take_stamped(reading, now_ns);
+                    }
+                }
+                Err(reason) => self.lose(reason),
+            }
+            now_ns
+        } else {
+            match self.probe.sample(&mut self.values) {
+                Ok(()) => self.lost = false,
+                Err(reason) => {
+                    self.values.clear();
+                    self.lose(reason);
                 }
             }
-        }
-        self.values.resize(self.series, None);
-        let after_ns = self.clock.now_ns();
-        // The value belongs to the middle of the time that reading it took.
-        self.batch.at_ns.push(u64::midpoint(before_ns, after_ns));
-        for (values, &value) in self.batch.values.iter_mut().zip(&self.values) {
-            values.push(value.filter(|value| value.is_finite()));
-        }
+            let after_ns = self.clock.now_ns();
+            // The value belongs to the middle of the time that reading it took.
+            self.keep(u64::midpoint(before_ns, after_ns));
+            after_ns
+        };
         if after_ns >= self.batch_ends_ns {
             self.batch_ends_ns = after_ns + BATCH_NS;
             self.hand_over();
         }
+    }
+
+    /// A reading of the source's own belongs to where its time begins, on the run's clock. What began
+    /// before the run is none of it.
+    fn take_stamped(&mut self, reading: Stamped, now_ns: u64) {
+        let age_ns = u64::try_from(reading.age.as_nanos()).unwrap_or(u64::MAX);
+        let Some(at_ns) = now_ns.checked_sub(age_ns) else {
+            return;
+        };
+        self.values = reading.values;
+        self.keep(at_ns);
+    }
+
+    /// Keeps the values as those of one moment. Moments never go back: of several devices whose readings
+    /// interleave, one that comes to light later is moved to the last one that is known.
+    fn keep(&mut self, at_ns: u64) {
+        self.values.resize(self.series, None);
+        self.last_ns = self.last_ns.max(at_ns);
+        self.batch.at_ns.push(self.last_ns);
+        for (values, &value) in self.batch.values.iter_mut().zip(&self.values) {
+            values.push(value.filter(|value| value.is_finite()));
+        }
+    }
+
+    fn lose(&mut self, reason: String) {
+        if self.lost {
+            return;
+        }
+        self.lost = true;
+        let _ = self.out.send(Message::SourceLost {
+            source: self.source,
+            reason,
+        });
     }
 
     fn hand_over(&mut self) {

@@ -47,6 +47,14 @@ const GROWTH: &[GrowthMetric] = &[
         describe: "lasting growth of GPU memory in use",
     },
     GrowthMetric {
+        name: "gpu.process.memory.leak",
+        of: "gpu.process.memory",
+        dimension: Dimension::BytesPerSecond,
+        quantum: (2.0 * MIB, 20.0 * MIB),
+        least_variance: MEMORY_VARIANCE,
+        describe: "lasting growth of the GPU memory of a process",
+    },
+    GrowthMetric {
         name: "target.memory.leak",
         of: "target.memory",
         dimension: Dimension::BytesPerSecond,

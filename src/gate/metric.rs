@@ -220,6 +220,12 @@ const TELEMETRY: &[TelemetryMetric] = &[
         describe: "GPU memory in use",
     },
     TelemetryMetric {
+        name: "gpu.process.memory",
+        dimension: Dimension::Bytes,
+        statistic: Statistic::Maximum,
+        describe: "GPU memory of each process that had some when the run began",
+    },
+    TelemetryMetric {
         name: "gpu.power",
         dimension: Dimension::Power,
         statistic: Statistic::Mean,
@@ -327,6 +333,9 @@ impl ScalingMetric {
     }
 }
 
+/// The name of [`Metric::EnergyPerRequest`].
+pub(super) const ENERGY_PER_REQUEST: &str = "gpu.energy_per_request";
+
 /// What a gate looks at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Metric {
@@ -345,6 +354,8 @@ pub enum Metric {
     Goodput,
     /// Output tokens per second of all streams.
     TokensPerSecond,
+    /// Energy of all sampled GPUs for each successful request.
+    EnergyPerRequest,
     /// A sampled series.
     Telemetry(&'static TelemetryMetric),
     /// Replicas that follow the load.
@@ -367,6 +378,7 @@ impl Metric {
             Self::Latency { .. } => Dimension::Time,
             Self::ErrorRate => Dimension::Ratio,
             Self::Throughput | Self::Goodput | Self::TokensPerSecond => Dimension::PerSecond,
+            Self::EnergyPerRequest => Dimension::Energy,
             Self::Telemetry(metric) => metric.dimension,
             Self::Scaling(metric) => metric.dimension(),
             Self::Growth(metric) => metric.dimension,
@@ -378,7 +390,7 @@ impl Metric {
     pub fn is_of_requests(self) -> bool {
         !matches!(
             self,
-            Self::Telemetry(_) | Self::Growth(_) | Self::Scaling(_)
+            Self::EnergyPerRequest | Self::Telemetry(_) | Self::Growth(_) | Self::Scaling(_)
         )
     }
 
@@ -390,6 +402,9 @@ impl Metric {
             Self::Throughput => "successful requests per second",
             Self::Goodput => "requests per second that succeeded and met every objective of `slo`",
             Self::TokensPerSecond => "output tokens that came per second, of all streams",
+            Self::EnergyPerRequest => {
+                "energy that all sampled GPUs took in the measured window, by its successful requests"
+            }
             Self::Telemetry(metric) => metric.describe,
             Self::Scaling(metric) => metric.describe(),
             Self::Growth(metric) => metric.describe,
@@ -406,6 +421,7 @@ impl fmt::Display for Metric {
             Self::Throughput => f.write_str("throughput"),
             Self::Goodput => f.write_str("goodput"),
             Self::TokensPerSecond => f.write_str("tokens_per_second"),
+            Self::EnergyPerRequest => f.write_str(ENERGY_PER_REQUEST),
             Self::Telemetry(metric) => f.write_str(metric.name),
             Self::Scaling(metric) => f.write_str(metric.as_str()),
             Self::Growth(metric) => f.write_str(metric.name),
@@ -424,6 +440,7 @@ pub fn metric_names() -> Vec<String> {
         .chain(["error_rate", "throughput", "goodput", "tokens_per_second"].map(str::to_owned))
         .chain(["response.p99.drift".to_owned()])
         .chain(TELEMETRY.iter().map(|metric| metric.name.to_owned()))
+        .chain([ENERGY_PER_REQUEST.to_owned()])
         .chain(ScalingMetric::ALL.map(|metric| metric.as_str().to_owned()))
         .chain(
             GrowthMetric::all()

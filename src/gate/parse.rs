@@ -1,5 +1,6 @@
 //! Reads a gate expression, with the place of the fault when it cannot be read.
 
+use super::metric::ENERGY_PER_REQUEST;
 use super::part::{Part, parse_part};
 use super::{
     Gate, GrowthMetric, LatencyKind, Metric, Op, Percentile, ScalingMetric, Statistic,
@@ -331,6 +332,7 @@ fn parse_metric(name: &str, named: Named<'_>) -> Result<Metric, (String, Option<
         "throughput" => return Ok(Metric::Throughput),
         "goodput" => return Ok(Metric::Goodput),
         "tokens_per_second" => return Ok(Metric::TokensPerSecond),
+        ENERGY_PER_REQUEST => return Ok(Metric::EnergyPerRequest),
         _ => {}
     }
     if let Some(metric) = TelemetryMetric::find(name) {

@@ -83,7 +83,7 @@ impl fmt::Display for Lack {
 
 /// Why a GPU in MIG mode has no utilization. Some drivers answer 0 instead of refusing, which would
 /// look like an idle GPU.
-const SPLIT_BY_MIG: &str =
+pub(super) const SPLIT_BY_MIG: &str =
     "it is split by MIG, and NVML knows no utilization for a GPU that is split";
 
 /// Reads one GPU.
@@ -134,7 +134,7 @@ fn share(percent: u32) -> Option<f64> {
 }
 
 /// Sorts the answers of one GPU into values, values that it lacks, and failures of the GPU itself.
-struct Values {
+pub(super) struct Values {
     gpu: u32,
     read: usize,
     failed: Option<Unavailable>,
@@ -142,7 +142,7 @@ struct Values {
 }
 
 impl Values {
-    fn new(gpu: u32) -> Self {
+    pub(super) fn new(gpu: u32) -> Self {
         Self {
             gpu,
             read: 0,
@@ -151,7 +151,7 @@ impl Values {
         }
     }
 
-    fn take<T>(
+    pub(super) fn take<T>(
         &mut self,
         what: &'static str,
         answer: Result<T, NvmlError>,

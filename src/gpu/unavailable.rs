@@ -73,6 +73,17 @@ impl Unavailable {
         }
     }
 
+    /// Whether nothing more is to be had from the GPU, and not only one value.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost { .. }
+                | Self::ResetRequired { .. }
+                | Self::DriverNotLoaded
+                | Self::VersionMismatch
+        )
+    }
+
     /// Whether an error means that nothing more is to be had, and not only that one value is missing.
     pub(super) fn is_fatal(error: &NvmlError) -> bool {
         matches!(

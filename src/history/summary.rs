@@ -229,6 +229,7 @@ fn catalogue(phase: &PhaseRecord) -> impl Iterator<Item = Gate> {
     let others = [
         (Metric::ErrorRate, Op::Below, 0.01),
         (Metric::Throughput, Op::Above, 1.0),
+        (Metric::EnergyPerRequest, Op::Below, 1.0),
     ];
     let telemetry = TelemetryMetric::all()
         .iter()

@@ -343,6 +343,7 @@ pub(super) fn refuse_too_few(
         | Metric::Throughput
         | Metric::Goodput
         | Metric::TokensPerSecond
+        | Metric::EnergyPerRequest
         | Metric::Telemetry(_)
         | Metric::Scaling(_)
         | Metric::Growth(_)

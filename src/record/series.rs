@@ -41,6 +41,9 @@ pub struct SeriesInfo {
     /// Why it will have no values, where that is known from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lack: Option<String>,
+    /// How its values are had, where that is not the usual way, or what they leave out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What its values are, where the scenario has named the metric and no catalogue knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimension: Option<Dimension>,
@@ -57,6 +60,7 @@ impl SeriesInfo {
             metric: metric.into(),
             instance: instance.into(),
             lack: None,
+            note: None,
             dimension: None,
             refreshes: false,
         }
@@ -73,6 +77,13 @@ impl SeriesInfo {
     #[must_use]
     pub fn of_dimension(mut self, dimension: Dimension) -> Self {
         self.dimension = Some(dimension);
+        self
+    }
+
+    /// The same series, with how its values are had.
+    #[must_use]
+    pub fn noting(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
         self
     }
 

@@ -31,7 +31,7 @@ use linux as system;
 pub use address::is_local;
 pub use agent::{Agent, AgentHost, agent_router};
 pub use dcgm::{DcgmProbe, dcgm_source};
-pub use gpu::{NvmlProbe, gpu_source};
+pub use gpu::{DriverProbe, GpuTelemetry, NvmlProbe, gpu_source};
 pub use scrape::{MetricProbe, metric_source};
 pub use system::{
     GeneratorProbe, HostProbe, ProcessProbe, clock_source, descriptors, environment,
@@ -56,6 +56,14 @@ impl Sources {
     pub fn add<P: Probe + 'static>(&mut self, source: Result<P, SourceInfo>) {
         match source {
             Ok(probe) => self.present.push(Box::new(probe)),
+            Err(info) => self.absent.push(info),
+        }
+    }
+
+    /// Adds the GPUs of this host to those that are there or to those that are not.
+    pub fn add_gpus(&mut self, gpus: Result<GpuTelemetry, SourceInfo>) {
+        match gpus {
+            Ok(gpus) => self.present.extend(gpus.probes()),
             Err(info) => self.absent.push(info),
         }
     }

@@ -3,6 +3,7 @@
 //! Pure, and the same for a run that has just ended and for one of last year. No data is never a pass.
 
 mod compare;
+mod energy;
 mod explain;
 mod generator;
 mod growth;
@@ -376,6 +377,7 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
             requests::rate(gate, &subject)
         }
         Metric::Telemetry(metric) => telemetry::judge(record, gate, &phases, metric),
+        Metric::EnergyPerRequest => energy::judge(record, gate, &subject),
         Metric::Scaling(metric) => scaling::judge(record, gate, &phases, metric),
         Metric::Growth(metric) => growth::sampled(record, gate, &phases, metric),
         Metric::Drift { kind, percentile } => growth::drift(gate, &subject, kind, percentile),
@@ -437,6 +439,8 @@ fn undermine(record: &RunRecord, gate: &ScopedGate, result: &mut GateResult) -> 
         Metric::Telemetry(_) if gate.gate.op == Op::Above && result.verdict == Verdict::Fail => {
             Doubt::blames_generator
         }
+        // Nor one that idles, and takes its power for few requests.
+        Metric::EnergyPerRequest if result.verdict == Verdict::Fail => Doubt::blames_generator,
         _ => |_: &Doubt| false,
     };
     let mut doubts = record.doubts.iter().filter(concerns);

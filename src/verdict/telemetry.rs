@@ -23,6 +23,8 @@ struct Seen {
     samples: u64,
     /// Set where the data does not suffice.
     lack: Option<String>,
+    /// How the values are had, where that is not the usual way.
+    note: Option<String>,
 }
 
 /// Every instance must pass: a mean over GPUs would hide an idle one.
@@ -83,6 +85,10 @@ pub(super) fn judge(
         }
         (None, None) => "no data".to_owned(),
     };
+    let reason = match worst.note {
+        Some(note) => format!("{reason}; {note}"),
+        None => reason,
+    };
     GateResult {
         gate: gate.clone(),
         verdict: worst.verdict,
@@ -130,6 +136,7 @@ fn look(
         upper: None,
         samples: 0,
         lack: None,
+        note: series.info.note.clone(),
     };
     let total_ns: u64 = phases.iter().map(|phase| phase.measured_ns()).sum();
     let mut means = Vec::new();

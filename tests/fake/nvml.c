@@ -11,6 +11,12 @@
  *   KEY START [STEP]      a value of this GPU: START in its first reading, STEP more in each after it
  *   fail FUNCTION CODE    what this GPU answers to a function
  *   lost READING          from this reading on the GPU is lost; the first is 0
+ *   sampled MILLISECONDS  the driver keeps samples of utilization, one in so many milliseconds
+ *   process PID START [STEP]  a process with a CUDA context, and its memory; -1: not known
+ *   gpm SM TENSOR DRAM ENGINE  the GPU's own counters of activity, in percent
+ *   part INSTANCE USED    a MIG instance of this GPU, with its memory in use; its counters are the GPU's
+ *
+ * Keys that begin with -1 (counters, mostly) are not supported unless the script sets them.
  *
  * A reading begins with nvmlDeviceGetHandleByIndex_v2. The program takes reading 0 of each GPU when it
  * opens the library, and one more for each sample.
@@ -24,26 +30,46 @@ int snprintf(char *text, unsigned long size, const char *format, ...);
 int strcmp(const char *a, const char *b);
 char *strrchr(const char *text, int character);
 void *memset(void *block, int byte, unsigned long size);
+void abort(void);
+struct timespec { long seconds, nanoseconds; };
+int clock_gettime(int clock, struct timespec *time);
+
+static unsigned long long unix_us(void) {
+    struct timespec time;
+    clock_gettime(0, &time);
+    return (unsigned long long)time.seconds * 1000000 + (unsigned long long)time.nanoseconds / 1000;
+}
 
 /* Dl_info of <dlfcn.h>. */
 struct place { const char *path; void *base; const char *symbol; void *address; };
 int dladdr(const void *address, struct place *place);
 
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, INSUFFICIENT_SIZE = 7, LOST = 15, VERSION_MISMATCH = 25 };
-enum { MOST_GPUS = 8, MOST_FAILURES = 16, LONGEST = 96 };
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, LOST = 15, VERSION_MISMATCH = 25 };
+enum { MOST_GPUS = 8, MOST_FAILURES = 16, MOST_PROCESSES = 8, MOST_PARTS = 7, LONGEST = 96 };
 enum {
     UTILIZATION, MEMORY_ACTIVITY, MEMORY_USED, MEMORY_TOTAL, MEMORY_RESERVED, POWER, TEMPERATURE,
-    SM_CLOCK, MEMORY_CLOCK, THROTTLE, MIG, KEYS
+    SM_CLOCK, MEMORY_CLOCK, THROTTLE, MIG, SAMPLED, ENERGY, REPLAYS, HELD_POWER, HELD_THERMAL, HELD_BOARD,
+    HELD_RELIABILITY, PCIE_SENT, PCIE_RECEIVED, KEYS
 };
 
 static const char *const KEY_NAMES[KEYS] = {
     "utilization", "memory_activity", "memory_used", "memory_total", "memory_reserved", "power_mw",
-    "temperature", "sm_clock", "memory_clock", "throttle", "mig"
+    "temperature", "sm_clock", "memory_clock", "throttle", "mig", "sampled",
+    "energy_mj", "replays", "held_power_ns", "held_thermal_ns", "held_board_ns", "held_reliability_ns",
+    "pcie_sent", "pcie_received"
 };
 
 struct value { long long start, step; };
 struct failure { char function[LONGEST]; int code; };
+struct process { unsigned pid; struct value memory; };
 struct gpu {
+    struct process processes[MOST_PROCESSES];
+    int process_count;
+    double gpm[4];
+    int has_gpm;
+    struct gpu *parts[MOST_PARTS];
+    int part_count;
+    unsigned instance;
     char name[LONGEST];
     int index;
     struct value values[KEYS];
@@ -54,14 +80,16 @@ struct gpu {
 };
 
 static struct gpu gpus[MOST_GPUS];
-static int gpu_count;
+static struct gpu parts[MOST_PARTS];
+static int gpu_count, part_count, outstanding_samples;
 static int init_code;
 static char driver[LONGEST];
 
 static struct gpu *new_gpu(void) {
     static const struct value USUAL[KEYS] = {
         {50, 0}, {25, 0}, {1LL << 30, 0}, {141LL << 30, 0}, {1LL << 29, 0}, {300000, 0}, {40, 0},
-        {1980, 0}, {3201, 0}, {0, 0}, {0, 0}
+        {1980, 0}, {3201, 0}, {0, 0}, {0, 0}, {0, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0},
+        {-1, 0}, {-1, 0}
     };
     struct gpu *gpu = &gpus[gpu_count];
     gpu->index = gpu_count++;
@@ -86,6 +114,28 @@ static void describe(struct gpu *gpu, const char *line) {
         gpu->lost_from = start;
         return;
     }
+    unsigned pid = 0;
+    if (sscanf(line, "process %u %lld %lld", &pid, &start, &step) >= 2) {
+        if (gpu->process_count == MOST_PROCESSES) return;
+        gpu->processes[gpu->process_count++] = (struct process){pid, {start, step}};
+        return;
+    }
+    double *gpm = gpu->gpm;
+    if (sscanf(line, "gpm %lf %lf %lf %lf", &gpm[0], &gpm[1], &gpm[2], &gpm[3]) == 4) {
+        gpu->has_gpm = 1;
+        return;
+    }
+    if (sscanf(line, "part %u %lld", &pid, &start) == 2) {
+        if (part_count == MOST_PARTS) return;
+        struct gpu *part = &parts[part_count++];
+        *part = *gpu;
+        part->instance = pid;
+        part->values[MEMORY_USED] = (struct value){start, 0};
+        part->lost_from = -1;
+        part->part_count = 0;
+        gpu->parts[gpu->part_count++] = part;
+        return;
+    }
     if (sscanf(line, "%95s %lld %lld", word, &start, &step) < 2) return;
     for (int key = 0; key < KEYS; key++) {
         if (strcmp(word, KEY_NAMES[key]) == 0) gpu->values[key] = (struct value){start, step};
@@ -108,7 +158,7 @@ static void read_script(void) {
     struct gpu *gpu = 0;
     void *file = open_script();
     memset(gpus, 0, sizeof gpus);
-    gpu_count = 0;
+    gpu_count = part_count = 0;
     init_code = SUCCESS;
     snprintf(driver, LONGEST, "580.159.03-SIMULATED");
     if (!file) return;
@@ -161,7 +211,11 @@ int nvmlInit_v2(void) {
     return init_code;
 }
 
-int nvmlShutdown(void) { return SUCCESS; }
+/* Who forgets to give a sample back notices here. */
+int nvmlShutdown(void) {
+    if (outstanding_samples) abort();
+    return SUCCESS;
+}
 
 int nvmlSystemGetDriverVersion(char *version, unsigned size) {
     return snprintf(version, size, "%s", driver) >= (int)size ? INSUFFICIENT_SIZE : SUCCESS;
@@ -258,4 +312,184 @@ int nvmlDeviceGetMigMode(struct gpu *gpu, unsigned *current, unsigned *pending) 
     int code = answer(gpu, "nvmlDeviceGetMigMode");
     if (code == SUCCESS) *current = *pending = (unsigned)now(gpu, MIG);
     return code;
+}
+
+/* ---- what the driver samples and counts ---- */
+
+union value_of { double d; int i; unsigned u; unsigned long ul; unsigned long long ull; long long ll; };
+enum { UNSIGNED_INT = 1, UNSIGNED_LONG_LONG = 3 };
+
+struct sample { unsigned long long at; union value_of value; };
+
+/* One sample at each multiple of the period, for the last hundred periods, as far as they are new. The
+ * program may ask for the count first. */
+int nvmlDeviceGetSamples(struct gpu *gpu, unsigned type, unsigned long long since, unsigned *value_type,
+                         unsigned *count, struct sample *samples) {
+    enum { UTILIZATION_SAMPLES = 1, MEMORY_SAMPLES = 2, KEPT = 100 };
+    int code = answer(gpu, "nvmlDeviceGetSamples");
+    if (code != SUCCESS) return code;
+    const unsigned long long period = (unsigned long long)gpu->values[SAMPLED].start * 1000;
+    if (!period || (type != UTILIZATION_SAMPLES && type != MEMORY_SAMPLES)) return NOT_SUPPORTED;
+    *value_type = UNSIGNED_INT;
+    if (!samples) { *count = KEPT; return SUCCESS; }
+    const unsigned long long last = unix_us() / period;
+    unsigned found = 0;
+    for (unsigned long long n = last - KEPT + 1; n <= last && found < *count; n++) {
+        if (n * period <= since) continue;
+        samples[found].at = n * period;
+        samples[found++].value.u = percent(gpu, type == UTILIZATION_SAMPLES ? UTILIZATION : MEMORY_ACTIVITY);
+    }
+    *count = found;
+    return found ? SUCCESS : NOT_FOUND;
+}
+
+static int counter(struct gpu *gpu, const char *function, unsigned long long *out, int key) {
+    int code = answer(gpu, function);
+    if (code == SUCCESS && gpu->values[key].start < 0) code = NOT_SUPPORTED;
+    if (code == SUCCESS) *out = (unsigned long long)now(gpu, key);
+    return code;
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(struct gpu *gpu, unsigned long long *millijoules) {
+    return counter(gpu, "nvmlDeviceGetTotalEnergyConsumption", millijoules, ENERGY);
+}
+
+int nvmlDeviceGetPcieReplayCounter(struct gpu *gpu, unsigned *replays) {
+    unsigned long long value = 0;
+    int code = counter(gpu, "nvmlDeviceGetPcieReplayCounter", &value, REPLAYS);
+    *replays = (unsigned)value;
+    return code;
+}
+
+struct field {
+    unsigned id, scope;
+    long long at, latency;
+    unsigned type;
+    int code;
+    union value_of value;
+};
+
+int nvmlDeviceGetFieldValues(struct gpu *gpu, int count, struct field *fields) {
+    static const struct { unsigned id; int key; } KNOWN[] = {
+        {74, HELD_POWER}, {75, HELD_THERMAL}, {77, HELD_BOARD}, {79, HELD_RELIABILITY}, {197, PCIE_SENT},
+        {198, PCIE_RECEIVED}
+    };
+    int code = answer(gpu, "nvmlDeviceGetFieldValues");
+    if (code != SUCCESS) return code;
+    for (int i = 0; i < count; i++) {
+        fields[i].code = NOT_SUPPORTED;
+        fields[i].type = UNSIGNED_LONG_LONG;
+        for (unsigned k = 0; k < sizeof KNOWN / sizeof *KNOWN; k++) {
+            if (KNOWN[k].id != fields[i].id) continue;
+            fields[i].code = counter(gpu, "field", &fields[i].value.ull, KNOWN[k].key);
+        }
+    }
+    return SUCCESS;
+}
+
+struct process_info { unsigned pid; unsigned long long memory; unsigned gpu_instance, compute_instance; };
+
+int nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *gpu, unsigned *count, struct process_info *out) {
+    int code = answer(gpu, "nvmlDeviceGetComputeRunningProcesses_v3");
+    if (code != SUCCESS) return code;
+    const unsigned room = *count;
+    *count = (unsigned)gpu->process_count;
+    if (*count == 0) return SUCCESS;
+    if (!out || room < *count) return INSUFFICIENT_SIZE;
+    for (int i = 0; i < gpu->process_count; i++) {
+        struct value memory = gpu->processes[i].memory;
+        out[i].pid = gpu->processes[i].pid;
+        out[i].memory = memory.start < 0 ? ~0ULL : (unsigned long long)(memory.start + memory.step * gpu->reading);
+    }
+    return SUCCESS;
+}
+
+/* ---- MIG ---- */
+
+int nvmlDeviceGetMaxMigDeviceCount(struct gpu *gpu, unsigned *count) {
+    *count = now(gpu, MIG) ? MOST_PARTS : 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(struct gpu *gpu, unsigned index, struct gpu **part) {
+    if (index >= (unsigned)gpu->part_count) return NOT_FOUND;
+    *part = gpu->parts[index];
+    return SUCCESS;
+}
+
+int nvmlDeviceGetGpuInstanceId(struct gpu *part, unsigned *id) {
+    *id = part->instance;
+    return SUCCESS;
+}
+
+/* ---- the GPU's own counters ---- */
+
+struct support { unsigned version, is_supported; };
+struct gpm_sample { struct gpu *of; unsigned long long at; };
+struct gpm_metric {
+    unsigned id;
+    int code;
+    double value;
+    const char *short_name, *long_name, *unit;
+};
+struct gpm_request {
+    unsigned version, count;
+    struct gpm_sample *earlier, *later;
+    struct gpm_metric metrics[210];
+};
+void *malloc(unsigned long size);
+void free(void *block);
+
+int nvmlGpmQueryDeviceSupport(struct gpu *gpu, struct support *support) {
+    int code = answer(gpu, "nvmlGpmQueryDeviceSupport");
+    if (code == SUCCESS) support->is_supported = (unsigned)gpu->has_gpm;
+    return code;
+}
+
+int nvmlGpmSampleAlloc(struct gpm_sample **sample) {
+    outstanding_samples++;
+    *sample = malloc(sizeof **sample);
+    (*sample)->of = 0;
+    return SUCCESS;
+}
+
+int nvmlGpmSampleFree(struct gpm_sample *sample) {
+    outstanding_samples--;
+    free(sample);
+    return SUCCESS;
+}
+
+int nvmlGpmSampleGet(struct gpu *gpu, struct gpm_sample *sample) {
+    int code = answer(gpu, "nvmlGpmSampleGet");
+    if (code == SUCCESS && now(gpu, MIG)) code = NOT_SUPPORTED;
+    *sample = (struct gpm_sample){gpu, unix_us()};
+    return code;
+}
+
+int nvmlGpmMigSampleGet(struct gpu *gpu, unsigned instance, struct gpm_sample *sample) {
+    int code = answer(gpu, "nvmlGpmMigSampleGet");
+    if (code != SUCCESS) return code;
+    for (int i = 0; i < gpu->part_count; i++) {
+        if (gpu->parts[i]->instance != instance) continue;
+        *sample = (struct gpm_sample){gpu, unix_us()};
+        return SUCCESS;
+    }
+    return INVALID_ARGUMENT;
+}
+
+int nvmlGpmMetricsGet(struct gpm_request *request) {
+    static const struct { unsigned id; int place; } KNOWN[] = {{2, 0}, {5, 1}, {10, 2}, {1, 3}};
+    if (request->version != 1) return VERSION_MISMATCH;
+    if (request->later->at - request->earlier->at < 100000) return INVALID_ARGUMENT;
+    for (unsigned i = 0; i < request->count; i++) {
+        struct gpm_metric *metric = &request->metrics[i];
+        metric->code = NOT_SUPPORTED;
+        metric->short_name = metric->long_name = metric->unit = "";
+        for (unsigned k = 0; k < sizeof KNOWN / sizeof *KNOWN; k++) {
+            if (KNOWN[k].id != metric->id) continue;
+            metric->code = SUCCESS;
+            metric->value = request->later->of->gpm[KNOWN[k].place];
+        }
+    }
+    return SUCCESS;
 }

@@ -6,8 +6,9 @@ use bench::gate::TelemetryMetric;
 use bench::gpu::{Nvml, Reading, Throttle, Unavailable};
 use bench::record::{SourceInfo, SourceState};
 use bench::scenario::{GpuSource, Telemetry};
-use bench::telemetry::{NvmlProbe, Sources, gpu_source};
+use bench::telemetry::{DriverProbe, GpuTelemetry, NvmlProbe, Sources, gpu_source};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 const GIB: u64 = 1 << 30;
@@ -21,7 +22,7 @@ fn open_without(functions: &[&str], script: &str) -> Result<Nvml, Unavailable> {
     Nvml::open(Some(&FakeNvml::without(functions, script).path()))
 }
 
-fn source(gpu: GpuSource, target_is_local: bool) -> Result<NvmlProbe, SourceInfo> {
+fn source(gpu: GpuSource, target_is_local: bool) -> Result<GpuTelemetry, SourceInfo> {
     let telemetry = Telemetry {
         gpu,
         gpu_interval: Duration::from_millis(100),
@@ -32,7 +33,7 @@ fn source(gpu: GpuSource, target_is_local: bool) -> Result<NvmlProbe, SourceInfo
 
 fn probe(script: &str) -> NvmlProbe {
     let nvml = open(script).expect("the fake opens");
-    NvmlProbe::new(nvml, Duration::from_millis(100))
+    NvmlProbe::new(Arc::new(nvml), Duration::from_millis(100))
 }
 
 /// The values of the next sample by their series, such as `gpu.power[0]`.
@@ -243,13 +244,8 @@ fn a_gpu_that_is_lost_makes_the_sample_an_error() {
 fn a_gpu_split_by_mig_has_no_utilization_and_says_why() {
     // Some drivers answer 0 here.
     let split = "gpu SIMULATED H200\nmig 1\nutilization 0\ngpu SIMULATED H200\nutilization 90\n";
-    let mut probe = probe(split);
-    let lacks: Vec<String> = probe
-        .nvml()
-        .lacks()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let nvml = open(split).expect("the fake opens");
+    let lacks: Vec<String> = nvml.lacks().iter().map(ToString::to_string).collect();
     assert_eq!(
         lacks,
         [
@@ -260,6 +256,7 @@ fn a_gpu_split_by_mig_has_no_utilization_and_says_why() {
         ]
     );
     // The series carries the reason to whoever judges it.
+    let mut probe = NvmlProbe::new(Arc::new(nvml), Duration::from_millis(100));
     let series = probe.info().series;
     let lack = |metric: &str, gpu: &str| {
         let found = series
@@ -338,7 +335,7 @@ fn the_probe_has_all_series_for_each_gpu() {
         ("gpu", SourceState::Present)
     );
     assert_eq!(info.period_ns, 100_000_000);
-    assert_eq!(info.series.len(), 28);
+    assert_eq!(info.series.len(), 46);
     for metric in TelemetryMetric::all() {
         let instances: Vec<&str> = info
             .series
@@ -371,8 +368,10 @@ fn the_scenario_decides_whether_this_host_is_asked() {
     );
     // Who names the library wants it, wherever the target is.
     for local in [true, false] {
-        let probe = source(GpuSource::Nvml(Some(library.clone())), local).expect("forced");
-        assert!(probe.info().simulated);
+        let gpus = source(GpuSource::Nvml(Some(library.clone())), local).expect("forced");
+        let probes = gpus.probes();
+        assert_eq!(probes.len(), 1);
+        assert!(probes[0].info().simulated);
     }
     let missing = GpuSource::Nvml(Some("/nonexistent.so".to_owned()));
     let missing = source(missing, true).expect_err("no such file");
@@ -381,7 +380,240 @@ fn the_scenario_decides_whether_this_host_is_asked() {
     assert_eq!((missing.period_ns, missing.series.len()), (0, 0));
 
     let mut sources = Sources::default();
-    sources.add(source(GpuSource::Nvml(Some(library)), true));
-    sources.add(source(GpuSource::None, true));
+    sources.add_gpus(source(GpuSource::Nvml(Some(library)), true));
+    sources.add_gpus(source(GpuSource::None, true));
     assert_eq!((sources.present.len(), sources.absent.len()), (1, 1));
+}
+
+/// The newest values of a probe by their series, once it has had some time.
+fn later(probe: &mut dyn Probe, wait: Duration) -> Vec<(String, Option<f64>)> {
+    std::thread::sleep(wait);
+    let mut values = Vec::new();
+    probe.sample(&mut values).expect("the fake answers");
+    let names = probe.info().series.into_iter();
+    names.map(|series| series.to_string()).zip(values).collect()
+}
+
+fn of(values: &[(String, Option<f64>)], series: &str) -> Option<f64> {
+    let found = values.iter().find(|(name, _)| name == series);
+    found
+        .unwrap_or_else(|| panic!("no {series} in {values:?}"))
+        .1
+}
+
+fn series(probe: &dyn Probe, name: &str) -> bench::record::SeriesInfo {
+    let all = probe.info().series;
+    let found = all.iter().find(|series| series.to_string() == name);
+    found.unwrap_or_else(|| panic!("no {name}")).clone()
+}
+
+#[test]
+fn the_drivers_own_samples_come_with_their_times() {
+    let nvml = open(
+        "gpu SIMULATED H200\nutilization 60\nmemory_activity 30\nsampled 20\ngpu SIMULATED H200\nutilization 90\n",
+    );
+    let nvml = Arc::new(nvml.expect("the fake opens"));
+    let mut driver = DriverProbe::new(&nvml, Duration::from_millis(50)).expect("one has samples");
+    let info = driver.info();
+    assert_eq!(info.name, "gpu.utilization");
+    let names: Vec<String> = info.series.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["gpu.utilization[0]", "gpu.memory.activity[0]"]);
+    assert!(info.simulated && info.series.iter().all(|series| series.refreshes));
+    std::thread::sleep(Duration::from_millis(300));
+    let readings = driver
+        .stamped()
+        .expect("its own")
+        .expect("the fake answers");
+    // A second of the buffer lies before the probe began: it may be told, and nothing older.
+    assert!(readings.len() >= 4, "{readings:?}");
+    let ages: Vec<Duration> = readings.iter().map(|reading| reading.age).collect();
+    assert!(ages.is_sorted_by(|a, b| a > b), "{ages:?}");
+    assert!(ages[0] < Duration::from_secs(30), "{ages:?}");
+    for pair in ages.windows(2) {
+        // Three samples of 20 ms are the first to reach 50 ms.
+        assert_eq!((pair[0] - pair[1]).as_millis(), 60, "{ages:?}");
+    }
+    for reading in &readings {
+        assert_eq!(reading.values, [Some(0.6), Some(0.3)]);
+    }
+    assert_eq!(driver.stamped(), Some(Ok(vec![])), "nothing twice");
+    // As an agent asks: the newest.
+    let newest = later(&mut driver, Duration::from_millis(100));
+    assert_eq!(of(&newest, "gpu.utilization[0]"), Some(0.6));
+
+    // What the driver samples is not polled as well; what it does not sample is, and says so.
+    let polled = NvmlProbe::new(Arc::clone(&nvml), Duration::from_millis(100));
+    let all = polled.info().series;
+    assert!(
+        !all.iter()
+            .any(|series| series.to_string() == "gpu.utilization[0]")
+    );
+    let note = series(&polled, "gpu.utilization[1]").note.expect("a note");
+    assert!(
+        note.starts_with("polled: the driver's own samples cannot be read"),
+        "{note}"
+    );
+}
+
+#[test]
+fn a_gpu_that_is_lost_ends_the_drivers_samples_with_its_reason() {
+    let nvml = open("gpu SIMULATED H200\nsampled 20\nlost 1\n").expect("the fake opens");
+    let nvml = Arc::new(nvml);
+    let mut driver = DriverProbe::new(&nvml, Duration::from_millis(50)).expect("it has samples");
+    let _ = nvml.read(0);
+    let reason = driver.stamped().expect("its own").expect_err("lost");
+    assert!(reason.starts_with("GPU 0 is lost"), "{reason}");
+}
+
+#[test]
+fn without_samples_in_the_driver_utilization_is_polled() {
+    let functions = ["nvmlDeviceGetSamples"];
+    let nvml = open_without(&functions, "gpu SIMULATED H200\nsampled 20\n").expect("it opens");
+    let nvml = Arc::new(nvml);
+    assert!(DriverProbe::new(&nvml, Duration::from_millis(100)).is_none());
+    let probe = NvmlProbe::new(nvml, Duration::from_millis(100));
+    let note = series(&probe, "gpu.utilization[0]").note.expect("a note");
+    assert!(note.contains("nvmlDeviceGetSamples"), "{note}");
+}
+
+#[test]
+fn counters_of_the_driver_give_shares_rates_and_energy() {
+    let nvml = open(
+        "gpu SIMULATED H200\nenergy_mj 5000000 700\nreplays 3\nheld_power_ns 0 100000000\nheld_thermal_ns 0\n\
+         pcie_sent 0 1000000\npcie_received 0 2000000\n",
+    );
+    let mut probe = NvmlProbe::new(
+        Arc::new(nvml.expect("it opens")),
+        Duration::from_millis(100),
+    );
+    let first = later(&mut probe, Duration::ZERO);
+    // Counters are read once a second; in between there is no new reading, and never a 0.
+    assert_eq!(of(&first, "gpu.energy[0]"), None);
+    assert_eq!(of(&first, "gpu.throttled[0]"), None);
+    let values = later(&mut probe, Duration::from_millis(1000));
+    // The fake counts by readings: two since it was opened.
+    assert_eq!(of(&values, "gpu.energy[0]"), Some(5001.4));
+    assert_eq!(of(&values, "gpu.pcie.replays[0]"), Some(3.0));
+    let share = of(&values, "gpu.throttled[0]").expect("counted");
+    assert!(share > 0.1 && share <= 0.2, "{share}");
+    assert_eq!(of(&values, "gpu.throttled.power[0]"), Some(share));
+    assert_eq!(of(&values, "gpu.throttled.thermal[0]"), Some(0.0));
+    assert_eq!(of(&values, "gpu.throttled.board[0]"), None);
+    let lack = series(&probe, "gpu.throttled.board[0]")
+        .lack
+        .expect("not counted");
+    assert!(lack.contains("does not count it"), "{lack}");
+    let (sent, received) = (
+        of(&values, "gpu.pcie.sent[0]"),
+        of(&values, "gpu.pcie.received[0]"),
+    );
+    let (sent, received) = (sent.expect("counted"), received.expect("counted"));
+    assert!((received / sent - 2.0).abs() < 1e-9, "{sent} {received}");
+}
+
+#[test]
+fn energy_that_is_not_counted_is_integrated_and_says_so() {
+    let mut probe = probe("gpu SIMULATED H200\npower_mw 400000\n");
+    later(&mut probe, Duration::ZERO);
+    let values = later(&mut probe, Duration::from_millis(100));
+    let joules = of(&values, "gpu.energy[0]").expect("integrated");
+    assert!((39.9..400.0).contains(&joules), "{joules}");
+    let note = series(&probe, "gpu.energy[0]").note.expect("a note");
+    assert!(
+        note.starts_with("integrated from readings of power"),
+        "{note}"
+    );
+    let note = series(&probe, "gpu.throttled[0]").note.expect("a note");
+    assert!(note.starts_with("looked at in each sample"), "{note}");
+}
+
+#[test]
+fn memory_of_processes_is_theirs_and_never_zero_for_not_known() {
+    let mut probe = probe(
+        "gpu SIMULATED H200\nprocess 4711 1048576 2097152\nprocess 4712 -1\ngpu SIMULATED H200\n",
+    );
+    let values = later(&mut probe, Duration::ZERO);
+    assert_eq!(
+        of(&values, "gpu.process.memory[0/4711]"),
+        Some(f64::from(3 << 20))
+    );
+    assert_eq!(of(&values, "gpu.process.memory[0/4712]"), None);
+    let lack = series(&probe, "gpu.process.memory[1]")
+        .lack
+        .expect("nobody uses it");
+    assert!(lack.contains("no process had memory of it"), "{lack}");
+}
+
+#[test]
+fn the_gpus_own_counters_tell_of_its_parts() {
+    let mut probe = probe("gpu SIMULATED H200\ngpm 75.5 50 25 99\n");
+    let values = later(&mut probe, Duration::from_millis(150));
+    for (name, value) in [
+        ("sm", 0.755),
+        ("tensor", 0.5),
+        ("dram", 0.25),
+        ("engine", 0.99),
+    ] {
+        assert_eq!(
+            of(&values, &format!("gpu.{name}_active[0]")),
+            Some(value),
+            "{name}"
+        );
+    }
+    // Samples that lie too close together say nothing yet.
+    let values = later(&mut probe, Duration::ZERO);
+    assert_eq!(of(&values, "gpu.sm_active[0]"), None);
+    assert!(series(&probe, "gpu.sm_active[0]").refreshes);
+}
+
+#[test]
+fn without_counters_of_its_own_a_gpu_says_why() {
+    let lack = |nvml: Nvml| {
+        let probe = NvmlProbe::new(Arc::new(nvml), Duration::from_millis(100));
+        series(&probe, "gpu.sm_active[0]").lack.expect("a reason")
+    };
+    let old = open("gpu SIMULATED A100\n").expect("it opens");
+    let reason = lack(old);
+    assert!(reason.contains("are there from Hopper on"), "{reason}");
+    // A driver without any one of the functions is old, and never a panic.
+    for function in [
+        "nvmlGpmSampleFree",
+        "nvmlGpmSampleAlloc",
+        "nvmlGpmMetricsGet",
+    ] {
+        let nvml = open_without(&[function], "gpu SIMULATED H200\ngpm 1 2 3 4\n");
+        let reason = lack(nvml.expect("the rest is there"));
+        assert!(reason.contains(&format!("no `{function}`")), "{reason}");
+    }
+    let forbidden = "gpu SIMULATED H200\ngpm 1 2 3 4\nfail nvmlGpmSampleGet 4\n";
+    let reason = lack(open(forbidden).expect("it opens"));
+    assert!(
+        reason.contains("this user may not read the GPUs"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn the_instances_of_a_split_gpu_have_activity_and_memory() {
+    let split = "gpu SIMULATED H200\ngpm 40 30 20 60\nmig 1\npart 7 1048576\npart 9 2097152\n";
+    let mut probe = probe(split);
+    let values = later(&mut probe, Duration::from_millis(150));
+    assert_eq!(of(&values, "gpu.engine_active[0/mig7]"), Some(0.6));
+    assert_eq!(of(&values, "gpu.sm_active[0/mig9]"), Some(0.4));
+    assert_eq!(
+        of(&values, "gpu.memory.used[0/mig9]"),
+        Some(f64::from(2 << 20))
+    );
+    assert_eq!(of(&values, "gpu.utilization[0]"), None);
+    // The whole has no activity of its own: it would make every gate on its parts inconclusive.
+    assert!(!values.iter().any(|(name, _)| name == "gpu.sm_active[0]"));
+}
+
+#[test]
+fn cuda_and_nvml_mean_the_same_gpu() {
+    let nvml = open("gpu SIMULATED H200\ngpu SIMULATED H200\n").expect("it opens");
+    let uuid = "GPU-00000000-0000-0000-0000-000000000001";
+    assert_eq!(nvml.place_of(uuid, "00000000:01:00.0"), Some(1));
+    assert_eq!(nvml.place_of("MIG-part", "00000000:02:00.0"), Some(1));
+    assert_eq!(nvml.place_of("", "00000000:0F:00.0"), None);
 }

@@ -567,6 +567,71 @@ fn a_gpu_that_is_held_back_or_idle_is_named() {
 }
 
 #[test]
+fn energy_is_divided_by_the_requests_that_it_served() {
+    // Two GPUs at 300 W and 100 W, 100 answers a second: 4 J each.
+    let watts = |watts: f64| move |sample: u64| Some(1e6 + watts * sample as f64 / 10.0);
+    let story = |gate: &str, seconds: &[Second]| {
+        with(gate, seconds).series("gpu.energy", &[&watts(300.0), &watts(100.0)])
+    };
+    let result = only_gate(story("gpu.energy_per_request < 4.5J", &minute(0)));
+    assert_eq!(result.verdict, Verdict::Pass, "{}", result.reason);
+    assert!(
+        (result.observed.unwrap() - 4.0).abs() < 1e-9,
+        "{}",
+        result.reason
+    );
+    assert!(
+        result.reason.starts_with("4.00 J of 2 GPUs"),
+        "{}",
+        result.reason
+    );
+    let result = only_gate(story("gpu.energy_per_request < 3.9J", &minute(0)));
+    assert_eq!(result.verdict, Verdict::Fail, "{}", result.reason);
+    // The same power for requests that come unevenly: between the bounds nothing can be said.
+    let uneven: Vec<Second> = (0..60)
+        .map(|second| answers(if second % 7 < 3 { 30 } else { 150 }, 20.0))
+        .collect();
+    let result = only_gate(story("gpu.energy_per_request < 4.06J", &uneven));
+    let (lower, upper) = (result.lower.unwrap(), result.upper.unwrap());
+    assert!(lower < 4.06 && upper > 4.06, "{}", result.reason);
+    assert_eq!(result.verdict, Verdict::Inconclusive, "{}", result.reason);
+    // A counter that is read once a second, as the driver refreshes it, says the same.
+    let slow = |sample: u64| sample.is_multiple_of(10).then(|| 30.0 * sample as f64);
+    let result =
+        only_gate(with("gpu.energy_per_request < 4J", &minute(0)).series("gpu.energy", &[&slow]));
+    assert_eq!(result.verdict, Verdict::Pass, "{}", result.reason);
+    assert!(
+        (result.observed.unwrap() - 3.0).abs() < 1e-9,
+        "{}",
+        result.reason
+    );
+}
+
+#[test]
+fn energy_that_is_not_known_is_no_energy() {
+    let gate = "gpu.energy_per_request < 1J";
+    let undecided = |story: Story, why: &str| {
+        let result = only_gate(story);
+        assert_eq!(result.verdict, Verdict::Inconclusive);
+        assert!(result.reason.contains(why), "{}", result.reason);
+    };
+    undecided(with(gate, &minute(0)), "nothing sampled `gpu.energy`");
+    let absent = with(gate, &minute(0)).absent("gpu", "no NVIDIA driver on this host");
+    undecided(absent, "no NVIDIA driver");
+    // Reset in the middle, again and again: what was counted before is lost.
+    let reset = |sample: u64| Some((sample % 15) as f64);
+    undecided(
+        with(gate, &minute(0)).series("gpu.energy", &[&reset]),
+        "telemetry gap",
+    );
+    let half = |sample: u64| (sample < 300).then_some(sample as f64);
+    undecided(
+        with(gate, &minute(0)).series("gpu.energy", &[&half]),
+        "is known for 5",
+    );
+}
+
+#[test]
 fn fewer_replicas_than_before_are_named() {
     let story = Story::new()
         .phase("before", &[], &minute(0))

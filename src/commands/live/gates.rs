@@ -144,6 +144,7 @@ impl LiveGate {
                 })
             }
             Metric::TokensPerSecond
+            | Metric::EnergyPerRequest
             | Metric::Scaling(_)
             | Metric::Growth(_)
             | Metric::Drift { .. } => Standing::AtTheEnd,

@@ -34,14 +34,10 @@ impl<'a> Rig<'a> {
         nvml: Option<&'a Nvml>,
         suite: &Suite,
     ) -> Result<Self, CudaError> {
-        // NVML and CUDA number GPUs differently; their addresses are the same.
-        let address = &device.properties().pci_bus_id;
+        let properties = device.properties();
         let nvml = nvml.and_then(|nvml| {
-            let gpus = nvml.gpus().iter();
-            let place = gpus
-                .enumerate()
-                .find(|(_, gpu)| gpu.pci_bus_id.eq_ignore_ascii_case(address));
-            place.map(|(place, _)| (nvml, place))
+            let place = nvml.place_of(&properties.uuid, &properties.pci_bus_id)?;
+            Some((nvml, place))
         });
         let compute = Module::load(device, Source::Compute)?;
         let bytes = device.properties().multiprocessors as usize * 16;

@@ -11,6 +11,8 @@ pub(crate) enum Unit {
     Of(Dimension),
     /// A clock frequency in megahertz.
     Megahertz,
+    /// Traffic.
+    BytesPerSecond,
     /// A number of things.
     Count,
 }
@@ -21,6 +23,7 @@ impl Unit {
         match self {
             Self::Of(dimension) => units::Quantity { value, dimension }.measured(),
             Self::Megahertz => format!("{} MHz", units::number(value)),
+            Self::BytesPerSecond => format!("{}/s", units::bytes(value)),
             Self::Count => units::number(value),
         }
     }
@@ -43,7 +46,7 @@ impl Unit {
     /// What a step of 1, 2 or 5 is a multiple of: sizes count in powers of 1024.
     fn base(self, magnitude: f64) -> f64 {
         match self {
-            Self::Of(Dimension::Bytes) if magnitude >= 1.0 => {
+            Self::Of(Dimension::Bytes) | Self::BytesPerSecond if magnitude >= 1.0 => {
                 1024_f64.powf(magnitude.log(1024.0).floor())
             }
             Self::Of(Dimension::Ratio) => 0.01,

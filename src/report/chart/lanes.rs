@@ -35,14 +35,25 @@ const FAMILIES: [(&str, &[&str], &str); 4] = [
 ];
 
 /// (metric, heading of its lane), in the order of the report. Those not named come last, by name.
-const LANES: [(&str, &str); 18] = [
+const LANES: [(&str, &str); 29] = [
     ("gpu.utilization", "GPU utilisation"),
+    ("gpu.engine_active", "GPU compute engine active"),
+    ("gpu.sm_active", "GPU multiprocessors active"),
+    ("gpu.tensor_active", "GPU tensor cores active"),
+    ("gpu.dram_active", "GPU memory bandwidth in use"),
     ("gpu.memory", "GPU memory"),
     ("gpu.memory.used", "GPU memory in use"),
+    ("gpu.process.memory", "GPU memory by process"),
     ("gpu.power", "GPU power"),
+    ("gpu.energy", "GPU energy, as counted"),
     ("gpu.clock", "GPU clock"),
+    ("gpu.clock.sm", "GPU SM clock"),
+    ("gpu.clock.memory", "GPU memory clock"),
     ("gpu.temperature", "GPU temperature"),
     ("gpu.throttled", "GPU throttled"),
+    ("gpu.pcie.sent", "Sent over PCIe"),
+    ("gpu.pcie.received", "Received over PCIe"),
+    ("gpu.pcie.replays", "PCIe replays, as counted"),
     ("target.cpu", "Target CPU"),
     ("target.memory", "Target memory"),
     ("host.cpu", "Host CPU"),
@@ -181,6 +192,7 @@ pub(crate) fn unit(series: &SeriesInfo) -> Unit {
         (Some(known), _) => Unit::Of(known.dimension),
         (None, "generator.cpu") => Unit::Of(Dimension::Ratio),
         (None, "generator.memory") => Unit::Of(Dimension::Bytes),
+        (None, "gpu.pcie.sent" | "gpu.pcie.received") => Unit::BytesPerSecond,
         (None, metric) if metric.contains("clock") => Unit::Megahertz,
         (None, _) => Unit::Count,
     }
@@ -237,6 +249,13 @@ fn lane(
     chart.limits = limits;
     if let Some(known) = TelemetryMetric::find(metric) {
         known.describe.clone_into(&mut chart.subtitle);
+    }
+    if let Some(note) = source
+        .of(metric)
+        .find_map(|series| series.info.note.as_ref())
+    {
+        let before = if chart.subtitle.is_empty() { "" } else { "; " };
+        chart.subtitle.push_str(&format!("{before}{note}"));
     }
     if source.info.simulated {
         chart.title.push_str(" (SIMULATED)");

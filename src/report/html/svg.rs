@@ -250,6 +250,7 @@ fn read_out(unit: Unit) -> &'static str {
         Unit::Of(Dimension::Energy) => "energy",
         Unit::Of(Dimension::BytesPerSecond | Dimension::Drift) => "growth",
         Unit::Megahertz => "clock",
+        Unit::BytesPerSecond => "traffic",
         Unit::Of(Dimension::Count) | Unit::Count => "count",
     }
 }
