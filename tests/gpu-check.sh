@@ -63,8 +63,12 @@ step suite 240 "0 3" "$binary" --quiet gpu --results="$out/suite" ${given[@]+"${
 # A process that may see no GPU must say so.
 step hidden 20 "3" env CUDA_VISIBLE_DEVICES= "$binary" --quiet gpu --results="$out/hidden"
 if [ -z "${GPU_CHECK_ARGS:-}" ] && [ -f "$here/scenarios/prod.toml" ]; then
+  # Beside the records of the suite, so that the report relates the work to what the GPU can do.
+  mkdir -p "$out/prod" && cp -R "$out/suite/." "$out/prod/"
   # The verdict on the service; FAIL and INCONCLUSIVE are findings, not faults of this check.
   step prod 240 "0 1 3" "$binary" --quiet run "$here/scenarios/prod.toml" --results="$out/prod"
+  # On the GPU, and not on the CPU in its stead.
+  step prod-on-gpu 5 "0" grep -Eqr --include=run.json '"kind": ?"cuda"' "$out/prod"
 fi
 
 if [ $failed -eq 0 ]; then say "all steps passed"; else say "some steps failed: see the files beside this one"; fi

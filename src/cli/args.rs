@@ -8,7 +8,7 @@ use super::history::{BaselineArgs, HistoryArgs, OriginArgs, PruneArgs, Regressio
 use crate::commands::{
     self, CapacityOptions, CommandError, Format, JudgeOptions, Loaded, RunOptions, ServeOptions,
 };
-use crate::scenario::{Delay, ReferenceOptions, Scaling, Stall};
+use crate::scenario::{BackendChoice, Delay, ReferenceOptions, Scaling, Stall};
 use crate::units;
 use anstream::ColorChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -398,6 +398,15 @@ pub(super) struct ServeArgs {
     /// Port to listen on; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 8000)]
     pub(super) port: u16,
+    /// What computes the model: `cuda` a GPU or nothing, `cpu`, `auto` a GPU if there is one that can.
+    #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", value_parser = BackendChoice::parse)]
+    pub(super) backend: BackendChoice,
+    /// Units of a hidden layer on a GPU, a multiple of 256; as many as keep all of it busy unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(256..=BackendChoice::WIDEST as i64))]
+    pub(super) model_width: Option<u32>,
+    /// Further hidden layers on a GPU; as many as make a full batch last --step-time unless given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=BackendChoice::DEEPEST as i64))]
+    pub(super) model_layers: Option<u32>,
     /// Largest batch that the backend takes, in items.
     #[arg(long, value_name = "N", default_value_t = ReferenceOptions::default().max_batch)]
     pub(super) max_batch: usize,
@@ -464,6 +473,9 @@ impl From<ServeArgs> for ServeOptions {
         Self {
             address: SocketAddr::new(args.host, args.port),
             reference: ReferenceOptions {
+                backend: args.backend,
+                model_width: args.model_width.map(|width| width as usize),
+                model_layers: args.model_layers.map(|layers| layers as usize),
                 seed: told.seed,
                 max_batch: args.max_batch.max(1),
                 max_wait: args.max_wait,
@@ -507,6 +519,9 @@ mod tests {
         };
         assert_eq!(parse(&[]), ReferenceOptions::default());
         let told = ReferenceOptions {
+            backend: BackendChoice::Cuda,
+            model_width: Some(512),
+            model_layers: Some(0),
             seed: 7,
             max_batch: 3,
             max_wait: Duration::from_micros(1500),

@@ -2,6 +2,7 @@
 //! does nothing but answer, for `bench calibrate`.
 
 use super::input::CommandError;
+use crate::record::ServiceCompute;
 use crate::scenario::ReferenceOptions;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -17,6 +18,9 @@ use tokio::process::{Child, Command};
 pub(super) struct Ready {
     /// Where it listens.
     pub(super) listening: SocketAddr,
+    /// What computes its answers, where it computes any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) compute: Option<ServiceCompute>,
 }
 
 /// A running server. It ends when its stdin closes, so that it does not outlive this process,
@@ -26,10 +30,14 @@ pub(super) struct ServerChild {
     child: Child,
     /// Where it listens.
     pub(super) address: SocketAddr,
+    /// What computes its answers.
+    pub(super) compute: Option<ServiceCompute>,
 }
 
-/// How long the child may take to listen, and to end.
+/// How long the child may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to listen: a model is brought to a GPU first.
+const PREPARATION: Duration = Duration::from_mins(1);
 
 impl ServerChild {
     /// Starts `bench serve` on a free loopback port; what it did is written to `truth`.
@@ -82,17 +90,18 @@ impl ServerChild {
         let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
         let stdout = child.stdout.take().expect("piped above");
         let mut lines = BufReader::new(stdout).lines();
-        let line = match tokio::time::timeout(PATIENCE, lines.next_line()).await {
+        let line = match tokio::time::timeout(PREPARATION, lines.next_line()).await {
             Ok(Ok(Some(line))) => line,
             Ok(Ok(None)) => return Err(failed("it ended at once".to_owned())),
             Ok(Err(error)) => return Err(failed(error.to_string())),
-            Err(_) => return Err(failed("it did not listen within 10 s".to_owned())),
+            Err(_) => return Err(failed("it did not listen within a minute".to_owned())),
         };
         let ready: Ready = serde_json::from_str(&line)
             .map_err(|_| failed(format!("it said `{line}` instead of where it listens")))?;
         Ok(Self {
             child,
             address: ready.listening,
+            compute: ready.compute,
         })
     }
 

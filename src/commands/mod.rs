@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod github;
 mod gpu;
+mod gpu_ceiling;
 mod history;
 mod init;
 mod input;

@@ -15,7 +15,11 @@ pub fn null_server(threads: usize, output: Output) -> Result<(), CommandError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listening = reference::start_null(address, threads)
         .map_err(|error| CommandError::setup(format!("cannot listen: {error}"), ""))?;
-    let ready = serde_json::to_string(&Ready { listening }).unwrap_or_default();
+    let ready = serde_json::to_string(&Ready {
+        listening,
+        compute: None,
+    })
+    .unwrap_or_default();
     output.result(&format!("{ready}\n"));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

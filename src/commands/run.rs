@@ -7,12 +7,14 @@ use super::history::Origin;
 use super::input::CommandError;
 use super::live::Follower;
 use super::push::push_after_run;
-use super::{Ending, Format, Output, ceiling, preflight, signals, views};
+use super::{Ending, Format, Output, ceiling, gpu_ceiling, preflight, signals, views};
 use crate::engine::ports::{Sink, Stop, WallClock};
 use crate::engine::{self, Placement, Ports, RunClock};
 use crate::http::{HttpTarget, TcpConnect, TlsClient};
 use crate::plan::{BaseUrl, PhasePlan, Plan, TargetAddress};
-use crate::record::{Doubt, Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
+use crate::record::{
+    Doubt, Entry, Environment, Header, JOURNAL_VERSION, RunRecord, ServiceCompute,
+};
 use crate::scenario::GpuSource;
 use crate::store::{Address, JournalWriter, RunFolder, new_run_id, read_journal};
 use crate::telemetry::{self, DcgmProbe, Sources};
@@ -258,10 +260,24 @@ impl Run<'_> {
             let probe = telemetry::metric_source(source, (&url.host, url.port));
             sources.present.push(Box::new(probe));
         }
+        if let Some(books) = child.and_then(|child| gpu_ceiling::books(child.compute.as_ref()?)) {
+            let probe = telemetry::metric_source(&books, (&url.host, url.port));
+            sources.present.push(Box::new(probe));
+        }
         let scenario = Path::new(&self.plan.scenario.file);
         let folder = scenario.parent().unwrap_or(Path::new(""));
-        let environment = telemetry::environment(folder, driver, gpus);
+        let environment = Environment {
+            compute: child.and_then(|child| self.compute_of(child)),
+            ..telemetry::environment(folder, driver, gpus)
+        };
         (sources, environment)
+    }
+
+    /// What computes the answers of the reference API, with what its GPU was measured to be able to do.
+    fn compute_of(&self, child: &ServerChild) -> Option<ServiceCompute> {
+        let compute = child.compute.clone()?;
+        let ceiling = gpu_ceiling::of(&self.options.results, &compute);
+        Some(ServiceCompute { ceiling, ..compute })
     }
 
     /// What the run is compared with, if it is: in the database, where there is one, else in folders.

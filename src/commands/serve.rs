@@ -4,9 +4,11 @@ use super::Output;
 use super::child::Ready;
 use super::input::CommandError;
 use super::signals;
-use crate::reference::{self, Server, Truth};
+use crate::record::ServiceCompute;
+use crate::reference::{self, Compute, Server, Truth};
 use crate::scenario::ReferenceOptions;
 use crate::store;
+use crate::units;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,12 +59,24 @@ async fn serve_until_stopped(options: &ServeOptions, output: Output) -> Result<(
     let listening = listener
         .local_addr()
         .map_err(|error| CommandError::setup(format!("cannot listen: {error}"), ""))?;
-    let server = Server::start(&options.reference);
-    let ready = serde_json::to_string(&Ready { listening }).unwrap_or_default();
+    let compute = Compute::open(&options.reference).map_err(|reason| {
+        CommandError::setup(
+            format!("cannot compute on a GPU: {reason}"),
+            "with --backend cpu, or auto, the CPU computes",
+        )
+    })?;
+    let ready = Ready {
+        listening,
+        compute: Some(compute.info().clone()),
+    };
+    let server = Server::start_on(&options.reference, compute);
+    let said = ready.compute.as_ref().map(describe).unwrap_or_default();
+    let ready = serde_json::to_string(&ready).unwrap_or_default();
     output.result(&format!("{ready}\n"));
     output.say(&format!(
         "reference API on http://{listening}; Ctrl-C ends it"
     ));
+    output.say(&said);
     if options.reference.misbehaves() {
         let told = options.reference.describe_misbehaviour();
         output.say(&format!("told to misbehave: {told}"));
@@ -97,6 +111,20 @@ async fn serve_until_stopped(options: &ServeOptions, output: Output) -> Result<(
         write_truth(path, &server.truth())?;
     }
     served.map_err(|error| CommandError::setup(format!("the server broke: {error}"), ""))
+}
+
+/// What computes the model, in a line.
+fn describe(compute: &ServiceCompute) -> String {
+    let operations = units::number(compute.operations_per_item as f64 / 1e9);
+    match (&compute.gpu_name, &compute.fallback) {
+        (Some(gpu), _) => format!(
+            "computes on {gpu}: {} wide, {} further layers, {operations} billion operations for each answer; \
+             checked against the CPU",
+            compute.width, compute.layers
+        ),
+        (None, Some(reason)) => format!("computes on the CPU: {reason}"),
+        (None, None) => "computes on the CPU".to_owned(),
+    }
 }
 
 /// Waits until nobody can write to stdin any more, as happens when the parent ends.

@@ -65,6 +65,17 @@ fn hardware(environment: &Environment, add: &mut impl FnMut(&str, String)) {
     for (model, count) in models {
         add("gpu", format!("{count} x {model}"));
     }
+    // How deep a model was made to be may differ by a layer from start to start.
+    if let Some(compute) = environment
+        .compute
+        .as_ref()
+        .filter(|compute| compute.width > 0)
+    {
+        add(
+            "reference",
+            format!("{} {} wide", compute.kind, compute.width),
+        );
+    }
     if let Some(driver) = &environment.gpu_driver {
         add("gpu.driver", first_part(driver).to_owned());
     }

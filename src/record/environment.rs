@@ -29,6 +29,60 @@ pub struct Environment {
     pub gpu_driver: Option<String>,
     /// The GPUs of this host, in NVML's order.
     pub gpus: Vec<Gpu>,
+    /// What computes the answers, where the target is the built-in reference API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute: Option<ServiceCompute>,
+}
+
+/// What computes the answers of a service, as it says itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceCompute {
+    /// `cpu` or `cuda`.
+    pub kind: String,
+    /// The GPU's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_name: Option<String>,
+    /// The GPU's unique id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_uuid: Option<String>,
+    /// Units of a hidden layer, where the model was widened for a GPU.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub width: u64,
+    /// Hidden layers beyond the model's own two.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub layers: u64,
+    /// Weights and biases that are kept.
+    pub parameters: u64,
+    /// Multiplications and additions for one answer.
+    pub operations_per_item: u64,
+    /// Why it is the CPU although a GPU would have been taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// Whether the GPU is made up, as in tests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
+    /// What this very GPU was measured to be able to do, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Ceiling>,
+}
+
+/// A rate that `bench gpu` measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ceiling {
+    /// The test.
+    pub test: String,
+    /// Operations per second: the median.
+    pub operations_per_second: u64,
+    /// The record of the suite.
+    pub record: String,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// One GPU.

@@ -3,6 +3,7 @@
 //!
 //! Values only: the engine fills them, `store` writes and reads them.
 
+mod achieved;
 mod calibration;
 mod capacity;
 mod doubt;
@@ -24,6 +25,7 @@ mod suite;
 mod tally;
 mod tries;
 
+pub use achieved::{Achieved, BUSY_SERIES, OPERATIONS_SERIES};
 pub use calibration::{
     CALIBRATION_SCHEMA, Calibration, CalibrationStep, Machine, NEAR_CEILING, Program,
 };
@@ -31,7 +33,7 @@ pub use capacity::{CAPACITY_SCHEMA, Capacity, CapacityStep, LoadUnit, StepLatenc
 pub use doubt::{
     BUSY_LIMIT, BUSY_NOTICE, Doubt, LAG_LIMIT_NS, LAG_SHARE, LocalResource, SteadySeries,
 };
-pub use environment::{Environment, Gpu};
+pub use environment::{Ceiling, Environment, Gpu, ServiceCompute};
 pub use figures::{Baseline, Difference, PhaseFigures, RunFigures, differences};
 pub use instrument::{Instrument, generator_metric};
 pub use journal::{

@@ -246,6 +246,12 @@ impl RunRecord {
                 });
             }
         }
+        let compute = self.header.environment.compute.as_ref();
+        if compute.is_some_and(|compute| compute.simulated) {
+            self.doubts.push(Doubt::Simulated {
+                source: "reference".to_owned(),
+            });
+        }
         let grown = self
             .phases
             .iter()

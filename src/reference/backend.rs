@@ -13,21 +13,36 @@ use tokio::time::Instant;
 
 /// Computes batches.
 pub(super) trait Backend: Send + 'static {
+    /// Computes a batch.
+    ///
+    /// # Errors
+    /// Why it can compute no more.
+    fn infer(&mut self, batch: &[[f32; INPUTS]]) -> Result<Inferred, String>;
+}
+
+/// What came of a batch.
+#[derive(Debug)]
+pub(super) struct Inferred {
     /// One answer for each set of inputs, in their order.
-    fn infer(&mut self, batch: &[[f32; INPUTS]]) -> Vec<Answer>;
+    pub(super) answers: Vec<Answer>,
+    /// Multiplications and additions of it.
+    pub(super) operations: u64,
+    /// How long the processor was busy with it.
+    pub(super) busy: Duration,
 }
 
 /// Computes the model on the CPU.
 pub(super) struct Cpu;
 
-impl Cpu {
-    /// What `/health/detailed` calls it.
-    pub(super) const KIND: &str = "cpu";
-}
-
 impl Backend for Cpu {
-    fn infer(&mut self, batch: &[[f32; INPUTS]]) -> Vec<Answer> {
-        batch.iter().map(|inputs| model::answer(inputs)).collect()
+    fn infer(&mut self, batch: &[[f32; INPUTS]]) -> Result<Inferred, String> {
+        let began = Instant::now();
+        let answers = batch.iter().map(|inputs| model::answer(inputs)).collect();
+        Ok(Inferred {
+            answers,
+            operations: model::OPERATIONS * batch.len() as u64,
+            busy: began.elapsed(),
+        })
     }
 }
 
@@ -99,7 +114,9 @@ impl<B: Backend> Loop<B> {
         let wanted = Arc::clone(&self.wanted);
         let is_wanted = || wanted.load(Ordering::Relaxed);
         while let Some(batch) = self.queue.next_batch(timer, is_wanted).await {
-            self.step(batch, timer).await;
+            if self.step(batch, timer).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -113,7 +130,7 @@ impl<B: Backend> Loop<B> {
         ready.max(self.free_since).max(earliest).min(now)
     }
 
-    async fn step(&mut self, mut batch: Vec<Item>, timer: &impl Timer) {
+    async fn step(&mut self, mut batch: Vec<Item>, timer: &impl Timer) -> Result<(), String> {
         let began = self.begins(&batch);
         for item in &mut batch {
             if let Some(started) = item.started.take() {
@@ -122,13 +139,18 @@ impl<B: Backend> Loop<B> {
             }
         }
         let inputs: Vec<[f32; INPUTS]> = batch.iter().map(|item| item.inputs).collect();
-        let answers = self.backend.infer(&inputs);
+        // The reason is on the books before those who wait hear that nobody answers: they may ask why.
+        let inferred = (self.backend.infer(&inputs)).inspect_err(|reason| {
+            self.books.backend_failed(reason);
+            self.queue.close();
+        })?;
         self.free_since = Instant::now().max(began + self.step_time);
         timer.until(self.free_since).await;
         let computed = began.elapsed();
         let batch_size = batch.len();
-        self.books.batch(batch_size);
-        for (item, answer) in batch.into_iter().zip(answers) {
+        self.books
+            .batch(batch_size, inferred.operations, inferred.busy);
+        for (item, answer) in batch.into_iter().zip(inferred.answers) {
             let done = Done {
                 answer,
                 queued: began.saturating_duration_since(item.arrived),
@@ -137,6 +159,7 @@ impl<B: Backend> Loop<B> {
             };
             let _ = item.reply.send(done);
         }
+        Ok(())
     }
 }
 
@@ -263,9 +286,34 @@ mod tests {
     struct Broken;
 
     impl Backend for Broken {
-        fn infer(&mut self, _: &[[f32; INPUTS]]) -> Vec<Answer> {
+        fn infer(&mut self, _: &[[f32; INPUTS]]) -> Result<Inferred, String> {
             panic!("out of memory")
         }
+    }
+
+    struct Lost;
+
+    impl Backend for Lost {
+        fn infer(&mut self, _: &[[f32; INPUTS]]) -> Result<Inferred, String> {
+            Err("the GPU is lost".to_owned())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_fails_leaves_its_reason_and_nobody_waiting() {
+        let bench = Bench::start(2, Lost, Placement::Runtime);
+        let waiting = [
+            bench.ask(inputs(0)),
+            bench.ask(inputs(1)),
+            bench.ask(inputs(2)),
+        ];
+        for receiver in waiting {
+            assert!(receiver.await.is_err());
+        }
+        assert!(bench.queue.is_closed());
+        let ledger = bench.books.snapshot();
+        assert_eq!(ledger.backend_failure.as_deref(), Some("the GPU is lost"));
+        assert_eq!(ledger.batches(), 0);
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub const TRUTH_SCHEMA: &str = "bench.reference-truth/1";
 pub(super) struct Ledger {
     pub(super) requests: BTreeMap<(Route, u16), u64>,
     pub(super) batch_sizes: BTreeMap<usize, u64>,
+    pub(super) operations: u64,
+    pub(super) busy: Duration,
+    pub(super) backend_failure: Option<String>,
     pub(super) server_time: Latencies,
     pub(super) server_time_sum: Duration,
     pub(super) injected_errors: u64,
@@ -79,9 +82,20 @@ impl Books {
         }
     }
 
-    /// The backend has computed a batch.
-    pub(super) fn batch(&self, size: usize) {
-        *self.lock().batch_sizes.entry(size).or_default() += 1;
+    /// The backend has computed a batch, with so many operations in so much of its processor's time.
+    pub(super) fn batch(&self, size: usize, operations: u64, busy: Duration) {
+        let mut ledger = self.lock();
+        *ledger.batch_sizes.entry(size).or_default() += 1;
+        ledger.operations += operations;
+        ledger.busy += busy;
+    }
+
+    /// The backend can compute no more. The first reason is kept.
+    pub(super) fn backend_failed(&self, reason: &str) {
+        let mut ledger = self.lock();
+        ledger
+            .backend_failure
+            .get_or_insert_with(|| reason.to_owned());
     }
 
     /// A request fails because the server was told so.
@@ -171,6 +185,15 @@ pub struct Truth {
     pub batches: u64,
     /// How many batches had so many items.
     pub batch_sizes: BTreeMap<usize, u64>,
+    /// Multiplications and additions of the model.
+    #[serde(default)]
+    pub operations: u64,
+    /// How long the processor was busy with them, in milliseconds; on a GPU by its own clock.
+    #[serde(default)]
+    pub busy_ms: f64,
+    /// Why the backend can compute no more.
+    #[serde(default)]
+    pub backend_failure: Option<String>,
     /// Tokens that chat completions have generated.
     pub tokens: u64,
     /// How the number of workers changed; empty where it cannot change.
@@ -275,6 +298,9 @@ impl Truth {
             leaked_bytes: ledger.leaked_bytes,
             batches: ledger.batches(),
             batch_sizes: ledger.batch_sizes,
+            operations: ledger.operations,
+            busy_ms: milliseconds(ledger.busy),
+            backend_failure: ledger.backend_failure,
             tokens: ledger.tokens,
             scaled: ledger.scaled,
             first_token: ledger.first_token.into(),
@@ -320,7 +346,9 @@ mod tests {
         books.answered(Route::Inference, 200, Duration::from_millis(1));
         books.answered(Route::Inference, 500, Duration::from_secs(9));
         books.answered(Route::Job, 200, Duration::from_secs(8));
-        books.batch(3);
+        books.batch(3, 30, Duration::from_millis(2));
+        books.backend_failed("lost");
+        books.backend_failed("later");
         books.delayed(Duration::from_millis(5));
         books.delayed(Duration::from_millis(5));
         books.delayed(Duration::from_micros(1500));
@@ -332,6 +360,8 @@ mod tests {
             text.starts_with("{\"schema\":\"bench.reference-truth/1\""),
             "{text}"
         );
+        assert_eq!((truth.operations, truth.busy_ms), (30, 2.0));
+        assert_eq!(truth.backend_failure.as_deref(), Some("lost"));
         assert_eq!(truth.requests["/v1/inference"][&500], 1);
         // Failed answers and polls are no inference answers.
         assert_eq!(truth.inference_answers, 2);

@@ -147,6 +147,21 @@ impl Collector for Snapshot {
             MetricType::Counter,
         )?;
         count_of(&mut tokens, self.ledger.tokens)?;
+        let mut operations = encoder.encode_descriptor(
+            "reference_operations",
+            "Multiplications and additions of the model",
+            None,
+            MetricType::Counter,
+        )?;
+        count_of(&mut operations, self.ledger.operations)?;
+        let mut busy = encoder.encode_descriptor(
+            "reference_backend_busy_seconds",
+            "Time that the processor of the backend was busy",
+            None,
+            MetricType::Counter,
+        )?;
+        let seconds = self.ledger.busy.as_secs_f64();
+        busy.encode_counter::<NoLabelSet, _, u64>(&seconds, None)?;
         self.encode_batch_sizes(&mut encoder)?;
         self.encode_server_time(&mut encoder)
     }
@@ -198,7 +213,7 @@ mod tests {
         books.answered(Route::Job, 404, ms(1));
         [1, 3, 128, 5000]
             .into_iter()
-            .for_each(|size| books.batch(size));
+            .for_each(|size| books.batch(size, 1000, ms(2)));
         books.tokens(12);
         let snapshot = Snapshot {
             ledger: books.snapshot(),
@@ -236,6 +251,12 @@ mod tests {
         # HELP reference_tokens Tokens generated
         # TYPE reference_tokens counter
         reference_tokens_total 12
+        # HELP reference_operations Multiplications and additions of the model
+        # TYPE reference_operations counter
+        reference_operations_total 4000
+        # HELP reference_backend_busy_seconds Time that the processor of the backend was busy
+        # TYPE reference_backend_busy_seconds counter
+        reference_backend_busy_seconds_total 0.008
         # HELP reference_batch_size Items per batch
         # TYPE reference_batch_size histogram
         reference_batch_size_sum 5132.0

@@ -7,6 +7,8 @@
 mod api;
 mod backend;
 mod books;
+mod compute;
+mod cuda;
 mod jobs;
 mod memory;
 mod metrics;
@@ -21,10 +23,12 @@ mod tests;
 mod text;
 mod timer;
 mod token;
+mod wide;
 mod workers;
 
 pub use api::TOKEN_INTERVAL;
 pub use books::{Delays, Scaled, ServerTime, StallWindow, TRUTH_SCHEMA, Truth};
+pub use compute::Compute;
 pub use memory::{Dialer, MemoryListener, in_memory};
 pub use model::{Answer, CLASSES, INPUTS, MODEL, PARAMETERS, answer, data_file};
 pub use null::start_null;
@@ -56,27 +60,35 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Starts a server whose backend has a thread of its own.
+    /// Starts a server that computes on the CPU, whatever the options say, in a thread of its own.
     ///
     /// # Panics
     /// When the system cannot start one more thread.
     pub fn start(options: &ReferenceOptions) -> Self {
-        Self::start_in(options, Placement::Thread)
+        Self::start_on(options, Compute::cpu())
     }
 
-    /// Starts a server whose backend is a task of the current runtime. On a runtime with a paused
+    /// Starts a server on what was opened for it, with a thread of its own for each worker.
+    ///
+    /// # Panics
+    /// When the system cannot start one more thread.
+    pub fn start_on(options: &ReferenceOptions, compute: Compute) -> Self {
+        Self::start_in(options, compute, Placement::Thread)
+    }
+
+    /// Starts a server that computes on the CPU, as a task of the current runtime. On a runtime with a paused
     /// clock the whole service then runs in virtual time; elsewhere its steps are rounded up to
     /// whole milliseconds.
     ///
     /// # Panics
     /// When there is no runtime.
     pub fn start_on_runtime(options: &ReferenceOptions) -> Self {
-        Self::start_in(options, Placement::Runtime)
+        Self::start_in(options, Compute::cpu(), Placement::Runtime)
     }
 
-    fn start_in(options: &ReferenceOptions, placement: Placement) -> Self {
+    fn start_in(options: &ReferenceOptions, compute: Compute, placement: Placement) -> Self {
         Self {
-            service: Arc::new(Service::start(options, placement)),
+            service: Arc::new(Service::start(options, compute, placement)),
         }
     }
 

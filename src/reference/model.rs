@@ -19,7 +19,11 @@ pub const CLASSES: usize = 10;
 pub const PARAMETERS: usize =
     (INPUTS + 1) * HIDDEN + (HIDDEN + 1) * HIDDEN + (HIDDEN + 1) * CLASSES;
 
-const HIDDEN: usize = 128;
+/// Multiplications and additions for one set of inputs.
+pub(super) const OPERATIONS: u64 =
+    2 * (INPUTS * HIDDEN + HIDDEN * HIDDEN + HIDDEN * CLASSES) as u64;
+
+pub(super) const HIDDEN: usize = 128;
 const WEIGHTS_SEED: u64 = 20_260_801;
 
 /// What the model says about one set of inputs.
@@ -43,27 +47,53 @@ pub fn answer(inputs: &[f32]) -> Answer {
 /// A data file for scenarios, as JSON Lines: inputs that the model is sure about, and its answers.
 pub fn data_file() -> String {
     const ROWS: usize = 64;
+    let mut text = String::new();
+    for inputs in examples(ROWS) {
+        let class = answer(&inputs).class;
+        let inputs = serde_json::to_string(&inputs).expect("finite numbers are JSON");
+        writeln!(text, "{{\"inputs\":{inputs},\"class\":{class}}}")
+            .expect("a string takes all text");
+    }
+    text
+}
+
+/// So many inputs that the model is sure about.
+pub(super) fn examples(count: usize) -> Vec<[f32; INPUTS]> {
     /// Other hardware rounds differently; a narrow win could come out the other way there.
     const CLEAR_WIN: f32 = 0.02;
     /// The model favours some classes; the rows should not.
     const ROWS_PER_CLASS: usize = 12;
     let mut rows = [0; CLASSES];
     let mut generator = Pcg32::seed_from_u64(7);
-    let mut text = String::new();
-    for _ in 0..ROWS {
-        let (inputs, answer) = loop {
-            let inputs: [f32; INPUTS] = std::array::from_fn(|_| hundredths(&mut generator));
-            let answer = answer(&inputs);
-            if lead(&answer) > CLEAR_WIN && rows[answer.class] < ROWS_PER_CLASS {
-                break (inputs, answer);
-            }
-        };
-        rows[answer.class] += 1;
-        let inputs = serde_json::to_string(&inputs).expect("finite numbers are JSON");
-        writeln!(text, "{{\"inputs\":{inputs},\"class\":{}}}", answer.class)
-            .expect("a string takes all text");
+    let mut examples = Vec::with_capacity(count);
+    while examples.len() < count {
+        let inputs: [f32; INPUTS] = std::array::from_fn(|_| hundredths(&mut generator));
+        let answer = answer(&inputs);
+        if lead(&answer) > CLEAR_WIN && rows[answer.class] < ROWS_PER_CLASS {
+            rows[answer.class] += 1;
+            examples.push(inputs);
+        }
     }
-    text
+    examples
+}
+
+/// Whether inputs are as large as those of the data file, for which rounding is known to be small.
+pub(super) fn is_usual(inputs: &[f32; INPUTS]) -> bool {
+    inputs.iter().all(|input| input.abs() <= 2.0)
+}
+
+/// The weights.
+pub(super) fn network() -> &'static Network {
+    &NETWORK
+}
+
+/// The answer that the last layer's sums mean.
+pub(super) fn answer_of(sums: [f32; CLASSES]) -> Answer {
+    let scores = softmax(sums);
+    Answer {
+        class: winner(&scores),
+        scores,
+    }
 }
 
 /// A number from -2 to 2 with two decimals.
@@ -72,7 +102,7 @@ fn hundredths(generator: &mut Pcg32) -> f32 {
 }
 
 /// By how much the winner's score exceeds the second best.
-fn lead(answer: &Answer) -> f32 {
+pub(super) fn lead(answer: &Answer) -> f32 {
     let others = answer.scores.iter().enumerate();
     let second = others
         .filter(|&(class, _)| class != answer.class)
@@ -83,9 +113,9 @@ fn lead(answer: &Answer) -> f32 {
 
 /// One fully connected layer. The weights of one input lie side by side: the inner loop runs over
 /// independent sums, which the compiler may vectorise without changing the order of any of them.
-struct Layer<const IN: usize, const OUT: usize> {
-    weights: Vec<[f32; OUT]>,
-    bias: [f32; OUT],
+pub(super) struct Layer<const IN: usize, const OUT: usize> {
+    pub(super) weights: Vec<[f32; OUT]>,
+    pub(super) bias: [f32; OUT],
 }
 
 impl<const IN: usize, const OUT: usize> Layer<IN, OUT> {
@@ -112,10 +142,10 @@ impl<const IN: usize, const OUT: usize> Layer<IN, OUT> {
     }
 }
 
-struct Network {
-    first: Layer<INPUTS, HIDDEN>,
-    second: Layer<HIDDEN, HIDDEN>,
-    last: Layer<HIDDEN, CLASSES>,
+pub(super) struct Network {
+    pub(super) first: Layer<INPUTS, HIDDEN>,
+    pub(super) second: Layer<HIDDEN, HIDDEN>,
+    pub(super) last: Layer<HIDDEN, CLASSES>,
 }
 
 static NETWORK: LazyLock<Network> = LazyLock::new(|| {
@@ -131,11 +161,7 @@ impl Network {
     fn answer(&self, inputs: &[f32; INPUTS]) -> Answer {
         let hidden = self.first.apply(inputs).map(rectified);
         let hidden = self.second.apply(&hidden).map(rectified);
-        let scores = softmax(self.last.apply(&hidden));
-        Answer {
-            class: winner(&scores),
-            scores,
-        }
+        answer_of(self.last.apply(&hidden))
     }
 }
 

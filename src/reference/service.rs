@@ -2,8 +2,9 @@
 //!
 //! Nothing here knows HTTP.
 
-use super::backend::{Cpu, Placement};
+use super::backend::Placement;
 use super::books::{Books, Truth};
+use super::compute::Compute;
 use super::jobs::Jobs;
 use super::misbehaviour::Misbehaviour;
 use super::model::INPUTS;
@@ -30,13 +31,18 @@ pub(super) struct Service {
     pub(super) key: TokenKey,
     pub(super) require_auth: bool,
     pub(super) token_lifetime: Duration,
+    pub(super) compute: Compute,
     clock: Clock,
     last_id: AtomicU64,
 }
 
 impl Service {
     /// Starts the backend, and everything around it.
-    pub(super) fn start(options: &ReferenceOptions, placement: Placement) -> Self {
+    pub(super) fn start(
+        options: &ReferenceOptions,
+        compute: Compute,
+        placement: Placement,
+    ) -> Self {
         let clock = Clock::start();
         let books = Arc::new(Books::default());
         let queue = Arc::new(Queue::new(Rules {
@@ -44,10 +50,16 @@ impl Service {
             max_wait: options.max_wait,
             capacity: QUEUE_CAPACITY,
         }));
+        let step_time = if compute.has_its_own_pace() {
+            Duration::ZERO
+        } else {
+            options.step_time
+        };
+        let made_of = compute.clone();
         let workers = Workers::start(
             &queue,
-            || Cpu,
-            options.step_time,
+            move || made_of.worker(),
+            step_time,
             options.scaling,
             &books,
             placement,
@@ -61,6 +73,7 @@ impl Service {
             key: TokenKey::of_seed(options.seed),
             require_auth: options.require_auth,
             token_lifetime: options.token_lifetime,
+            compute,
             clock,
             last_id: AtomicU64::new(0),
         }

@@ -133,6 +133,12 @@ fn phases(record: &RunRecord, width: usize) -> String {
         blocks.extend(lateness(record).map(|note| wrap(&note, width, "")));
         blocks.extend(worst_line(record).map(|note| wrap(&note, width, "")));
         blocks.extend(steps(record).into_iter().map(|note| wrap(&note, width, "")));
+        let achieved = rows::achieved(record).into_iter();
+        blocks.extend(
+            achieved.map(|(phase, work)| {
+                wrap(&format!("Work of the GPU in {phase}: {work}"), width, "")
+            }),
+        );
     }
     let missing = rows::phases_not_begun(record);
     if !missing.is_empty() {

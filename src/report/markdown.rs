@@ -93,6 +93,10 @@ fn phases(record: &RunRecord) -> String {
             text.push_str(&phase_row(phase));
         }
         text.push_str("\nResponse times of successful requests, from the intended start.\n");
+        for (phase, work) in rows::achieved(record) {
+            let line = format!("Work of the GPU in {phase}: {work}");
+            text.push_str(&format!("\n{}.\n", prose(&line)));
+        }
     }
     let missing = rows::phases_not_begun(record);
     if !missing.is_empty() {

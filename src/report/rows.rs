@@ -4,8 +4,8 @@
 
 use crate::gate::{LatencyKind, Metric};
 use crate::record::{
-    Distribution as _, Doubt, Latencies, Outcome, PhaseRecord, ProtocolInfo, RequestTally,
-    RunRecord, Series, Source, Steps,
+    Achieved, Distribution as _, Doubt, Latencies, Outcome, PhaseRecord, ProtocolInfo,
+    RequestTally, RunRecord, Series, Source, Steps,
 };
 use crate::units::{self, Quantity};
 use crate::verdict::{GateResult, Judgement, Verdict};
@@ -353,6 +353,14 @@ pub(super) fn commit(record: &RunRecord) -> Option<String> {
         text.push_str(branch);
     }
     Some(text)
+}
+
+/// What the GPU of the reference API achieved, phase by phase.
+pub(super) fn achieved(record: &RunRecord) -> Vec<(&str, Achieved)> {
+    let phases = record.phases.iter().filter(|phase| phase.measured_ns() > 0);
+    phases
+        .filter_map(|phase| Some((phase.info.name.as_str(), Achieved::of(record, phase)?)))
+        .collect()
 }
 
 /// The sources whose values are made up.

@@ -8,6 +8,12 @@ use std::time::Duration;
 /// Options of the reference API. The default is a healthy service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReferenceOptions {
+    /// What computes the model.
+    pub backend: BackendChoice,
+    /// Units of a hidden layer on a GPU; `None` for as many as keep all of it busy.
+    pub model_width: Option<usize>,
+    /// Hidden layers beyond the model's own on a GPU; `None` for as many as a batch of `step_time` takes.
+    pub model_layers: Option<usize>,
     /// Seed of everything that the server draws at random.
     pub seed: u64,
     /// The largest batch the backend takes, in items.
@@ -16,7 +22,8 @@ pub struct ReferenceOptions {
     pub max_wait: Duration,
     /// The least time that one batch occupies the backend. An accelerator takes about the same time
     /// for a batch of any size; the CPU backend computes its small model and then waits until this
-    /// time is over, which also leaves the CPU to a generator on the same machine.
+    /// time is over, which also leaves the CPU to a generator on the same machine. On a GPU it is how long
+    /// a full batch is to take: the model is made as deep as that.
     pub step_time: Duration,
     /// Extra delay of every inference answer.
     pub delay: Delay,
@@ -39,6 +46,9 @@ pub struct ReferenceOptions {
 impl Default for ReferenceOptions {
     fn default() -> Self {
         Self {
+            backend: BackendChoice::default(),
+            model_width: None,
+            model_layers: None,
             seed: 1,
             max_batch: 128,
             max_wait: Duration::from_millis(2),
@@ -52,6 +62,48 @@ impl Default for ReferenceOptions {
             token_lifetime: Duration::from_hours(1),
             scaling: None,
         }
+    }
+}
+
+/// What computes the reference model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// A GPU if there is one that can, else the CPU, and it is said why.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU, or nothing.
+    Cuda,
+}
+
+impl BackendChoice {
+    /// The widest and the deepest model on a GPU.
+    pub const WIDEST: usize = 65_536;
+    /// As above.
+    pub const DEEPEST: usize = 4096;
+
+    /// Reads `auto`, `cpu` or `cuda`.
+    ///
+    /// # Errors
+    /// When it is none of them.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda),
+            _ => Err(format!("`{text}` is not `auto`, `cpu` or `cuda`")),
+        }
+    }
+}
+
+impl fmt::Display for BackendChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        })
     }
 }
 
@@ -233,6 +285,7 @@ impl ReferenceOptions {
     /// The command-line flags of `bench serve` that set these options up.
     pub fn to_args(&self) -> Vec<String> {
         let mut args = vec![
+            format!("--backend={}", self.backend),
             format!("--seed={}", self.seed),
             format!("--max-batch={}", self.max_batch),
             format!("--max-wait={}", plain(self.max_wait)),
@@ -242,6 +295,12 @@ impl ReferenceOptions {
             format!("--leak-per-request={}B", self.leak_per_request),
             format!("--token-lifetime={}s", self.token_lifetime.as_secs()),
         ];
+        if let Some(width) = self.model_width {
+            args.push(format!("--model-width={width}"));
+        }
+        if let Some(layers) = self.model_layers {
+            args.push(format!("--model-layers={layers}"));
+        }
         if !self.delay.mix.is_empty() {
             args.push(format!("--delay={}", self.delay));
         }

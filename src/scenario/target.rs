@@ -3,7 +3,7 @@
 use super::connection::{Connecting, read_connecting};
 use super::decode::{Context, Located, Table};
 use super::expand::Text;
-use super::reference::{Delay, ReferenceOptions, Scaling, Stall};
+use super::reference::{BackendChoice, Delay, ReferenceOptions, Scaling, Stall};
 use super::template::Template;
 use super::{Header, Target};
 use crate::diag::{Code, Diagnostic};
@@ -166,6 +166,21 @@ pub(super) fn read_headers(
 
 fn read_reference(cx: &mut Context<'_>, mut table: Table<'_>) -> ReferenceOptions {
     let mut options = ReferenceOptions::default();
+    if let Some(backend) = table.parsed(
+        cx,
+        "backend",
+        "what computes the model: \"auto\", \"cpu\" or \"cuda\"",
+        BackendChoice::parse,
+    ) {
+        options.backend = backend.value;
+    }
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    if let Some(width) = table.integer(cx, "model_width", 256..=BackendChoice::WIDEST as u64) {
+        options.model_width = Some(size(width.value));
+    }
+    if let Some(layers) = table.integer(cx, "model_layers", 0..=BackendChoice::DEEPEST as u64) {
+        options.model_layers = Some(size(layers.value));
+    }
     if let Some(seed) = table.integer(cx, "seed", 0..=u64::from(u32::MAX)) {
         options.seed = seed.value;
     }

@@ -10,6 +10,7 @@ mod folder;
 mod journal;
 mod prune;
 mod runs;
+mod suites;
 
 pub use baselines::{Baseline, Baselines};
 pub use calibration::{load_calibration, save_calibration};
@@ -21,3 +22,4 @@ pub use folder::{RunFolder, StoreError, append_file, new_run_id, write_file};
 pub use journal::{JournalReader, JournalWriter, is_being_written, read_journal};
 pub use prune::{Decision, Rules, decide};
 pub use runs::{StoredRun, StoredRuns, comparable_passes, merged, read_record, summary_of};
+pub use suites::suites_newest_first;

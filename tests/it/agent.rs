@@ -74,6 +74,11 @@ impl Agent {
         body
     }
 
+    fn host_name(&self) -> String {
+        let status: Value = serde_json::from_str(&self.get("/status")).unwrap();
+        status["host"].as_str().unwrap().to_owned()
+    }
+
     /// The page once it holds this line.
     fn page_with(&self, line: &str) -> String {
         for _ in 0..300 {
@@ -125,6 +130,45 @@ fn the_page_has_the_newest_sample_of_each_gpu_in_base_units() {
     let status: Value = serde_json::from_str(&agent.get("/status")).unwrap();
     assert_eq!(status["gpus"].as_array().unwrap().len(), 2);
     assert_eq!(agent.get("/health"), "ok\n");
+}
+
+#[test]
+fn what_comes_at_a_pace_of_its_own_stays_on_the_page() {
+    let agent = Agent::start(
+        "driver 580.1\ngpu SIMULATED H200\nutilization 72\nsampled 50\ngpm 70 60 50 90\n\
+         energy_mj 5000\nprocess 4711 1048576\n\
+         gpu SIMULATED H200\nmig 1\ngpm 40 30 20 60\npart 7 2097152\n",
+        &[],
+    );
+    let labels =
+        |gpu: u32, part: &str| format!("{{hostname=\"{}\",gpu=\"{gpu}\"{part}", agent.host_name());
+    let lines = [
+        format!("bench_gpu_energy{}", labels(0, ",uuid=")),
+        format!("bench_gpu_utilization{}", labels(0, ",uuid=")),
+        format!("bench_gpu_tensor_active{}", labels(0, ",uuid=")),
+        format!(
+            "bench_gpu_process_memory{}",
+            labels(0, ",pid=\"4711\",uuid=")
+        ),
+        format!(
+            "bench_gpu_engine_active{}",
+            labels(1, ",GPU_I_ID=\"7\",uuid=")
+        ),
+        format!(
+            "bench_gpu_memory_used{}",
+            labels(1, ",GPU_I_ID=\"7\",uuid=")
+        ),
+    ];
+    for line in &lines {
+        agent.page_with(line);
+    }
+    // Each page has all of them, although the driver has new ones once a second.
+    for _ in 0..5 {
+        let page = agent.get("/metrics");
+        for line in &lines {
+            assert!(page.contains(line), "{line} in {page}");
+        }
+    }
 }
 
 #[test]

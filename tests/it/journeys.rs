@@ -12,6 +12,7 @@ name = "journey"
 url = "reference"
 timeout = "5s"
 [target.reference]
+backend = "cpu"
 {options}
 [request.infer]
 path = "/v1/inference"

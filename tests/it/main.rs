@@ -42,6 +42,8 @@ mod layers;
 mod leaks;
 mod open_loop;
 mod real_load;
+#[cfg(target_os = "linux")]
+mod reference_cuda;
 mod resolution;
 mod scaling;
 mod scenarios;

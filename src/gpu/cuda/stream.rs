@@ -101,6 +101,9 @@ pub struct Event {
     handle: Handle,
 }
 
+// SAFETY: as streams.
+unsafe impl Send for Event {}
+
 impl Event {
     /// A new one.
     ///

@@ -65,7 +65,7 @@ impl ApiError {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "backend_unavailable",
-            "the backend does not answer",
+            "the backend does not answer: /health/detailed says why",
         )
     }
 

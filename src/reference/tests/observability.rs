@@ -31,7 +31,14 @@ async fn health_is_short_and_details_are_true() {
             "uptime_s": 1.5,
             "queue": { "high": 1, "low": 1 },
             "batches": 1,
-            "backend": { "kind": "cpu", "model": "reference-mlp", "parameters": 22_026 },
+            "backend": {
+                "kind": "cpu",
+                "model": "reference-mlp",
+                "parameters": 22_026,
+                "operations_per_item": 43_520,
+                "operations": 43_520,
+                "busy_s": 0.0,
+            },
             "workers": { "ready": 1, "desired": 1, "min": 1, "max": 1 },
             "jobs": { "queued": 2, "running": 1, "completed": 1, "failed": 0 },
         })

@@ -35,7 +35,7 @@ const FAMILIES: [(&str, &[&str], &str); 4] = [
 ];
 
 /// (metric, heading of its lane), in the order of the report. Those not named come last, by name.
-const LANES: [(&str, &str); 29] = [
+const LANES: [(&str, &str); 31] = [
     ("gpu.utilization", "GPU utilisation"),
     ("gpu.engine_active", "GPU compute engine active"),
     ("gpu.sm_active", "GPU multiprocessors active"),
@@ -54,6 +54,14 @@ const LANES: [(&str, &str); 29] = [
     ("gpu.pcie.sent", "Sent over PCIe"),
     ("gpu.pcie.received", "Received over PCIe"),
     ("gpu.pcie.replays", "PCIe replays, as counted"),
+    (
+        "reference.tflops",
+        "Reference API: 10¹² operations a second",
+    ),
+    (
+        "reference.busy",
+        "Reference API: GPU busy, by its own clock",
+    ),
     ("target.cpu", "Target CPU"),
     ("target.memory", "Target memory"),
     ("host.cpu", "Host CPU"),

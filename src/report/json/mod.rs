@@ -270,7 +270,7 @@ mod tests {
         let run = value(sample::prod());
         insta::assert_snapshot!(keys(&run), @"schema id scenario started_at verdict partial simulated headline gates phases telemetry instrument gpu environment duration_s seed workers scenario_file doubts target notes");
         insta::assert_snapshot!(keys(&run["gates"][0]), @"scope gate metric verdict observed lower upper limit op unit samples reason explanations share");
-        insta::assert_snapshot!(keys(&run["phases"][0]), @"name state load group warmup_s measured_s started_at_s requests warmup_requests throughput_rps response service ttfb goodput streams by_request connections send_lag steps errors");
+        insta::assert_snapshot!(keys(&run["phases"][0]), @"name state load group warmup_s measured_s started_at_s requests warmup_requests throughput_rps response service ttfb goodput streams by_request connections send_lag steps achieved errors");
         insta::assert_snapshot!(keys(&run["telemetry"]["phases"][0]["series"][0]), @"metric instance mean min max coverage longest_gap_s samples");
         insta::assert_snapshot!(keys(&run["instrument"]["phases"][0]), @"phase busiest_worker send_lag receive_stamps client_queue lateness mean_in_flight mean_at_target loop_delay worker_cpu worker_wait cpu_stolen descriptors_used ports_used generator_cpu_mean generator_memory_max_bytes");
         let text = serde_json::to_string_pretty(&run["phases"][1]["requests"]).unwrap();

@@ -6,8 +6,8 @@ use super::load::LoadJson;
 use super::streams::{GoodputJson, StreamsJson};
 use super::{number, seconds};
 use crate::record::{
-    Connections, Distribution as _, ErrorTally, Latencies, Outcome, PhaseInfo, PhaseRecord,
-    RequestTally, RunRecord, Steps, TryTally,
+    Achieved, Connections, Distribution as _, ErrorTally, Latencies, Outcome, PhaseInfo,
+    PhaseRecord, RequestTally, RunRecord, Steps, TryTally,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -33,7 +33,27 @@ pub(super) struct PhaseJson<'a> {
     connections: Option<ConnectionsJson>,
     send_lag: Option<LatencyJson>,
     steps: Option<StepsJson>,
+    /// What the GPU of the reference API achieved.
+    achieved: Option<AchievedJson>,
     errors: Vec<ErrorJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct AchievedJson {
+    operations_per_second: Option<f64>,
+    busy: Option<f64>,
+    of_ceiling: Option<f64>,
+}
+
+impl AchievedJson {
+    fn of(record: &RunRecord, phase: &PhaseRecord) -> Option<Self> {
+        let achieved = Achieved::of(record, phase)?;
+        Some(Self {
+            operations_per_second: number(achieved.operations_per_second),
+            busy: achieved.busy.and_then(number),
+            of_ceiling: achieved.of_ceiling.and_then(number),
+        })
+    }
 }
 
 impl<'a> PhaseJson<'a> {
@@ -71,6 +91,7 @@ impl<'a> PhaseJson<'a> {
             connections: None,
             send_lag: None,
             steps: None,
+            achieved: None,
             errors: Vec::new(),
         }
     }
@@ -98,6 +119,7 @@ impl<'a> PhaseJson<'a> {
             connections: Some(ConnectionsJson::of(&phase.connections)),
             send_lag: Some(LatencyJson::of(&phase.send_lag)),
             steps: Some(StepsJson::of(&phase.steps)),
+            achieved: AchievedJson::of(record, phase),
             errors: phase
                 .errors
                 .by_frequency()

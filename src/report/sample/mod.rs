@@ -319,6 +319,7 @@ fn environment() -> Environment {
         git_branch: Some("release/2.4".to_owned()),
         gpu_driver: Some("550.90.07".to_owned()),
         gpus: vec![gpu(0), gpu(1)],
+        compute: None,
     }
 }
 

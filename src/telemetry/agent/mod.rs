@@ -43,6 +43,8 @@ struct Watched {
 #[derive(Clone, Debug, Default)]
 struct Newest {
     values: Vec<Option<f64>>,
+    /// When each value was read: readings that come more slowly than samples are held for a while.
+    read_at: Vec<Option<Instant>>,
     /// How many there were so far.
     samples: u64,
     /// Why there is none now.
@@ -118,6 +120,27 @@ impl Watched {
     }
 }
 
+/// How long a reading is shown when no other follows.
+const HELD: Duration = Duration::from_secs(3);
+
+impl Newest {
+    /// Takes a sample. Of a series with a pace of its own, no value only says that there is no new reading.
+    fn take(&mut self, values: &[Option<f64>], info: &SourceInfo, now: Instant) {
+        self.values.resize(values.len(), None);
+        self.read_at.resize(values.len(), None);
+        let shown = self.values.iter_mut().zip(&mut self.read_at);
+        for ((shown, read_at), (value, series)) in shown.zip(values.iter().zip(&info.series)) {
+            let holds = series.refreshes
+                && value.is_none()
+                && read_at.is_some_and(|at| now.saturating_duration_since(at) < HELD);
+            if !holds {
+                *shown = *value;
+                *read_at = value.map(|_| now);
+            }
+        }
+    }
+}
+
 /// Takes samples on the dot of the period; one that comes too late is left out, never made up.
 #[expect(
     clippy::disallowed_methods,
@@ -134,11 +157,12 @@ fn watch(inner: &Weak<Inner>, place: usize, mut probe: Box<dyn Probe>) {
             let mut newest = watched.newest();
             match sampled {
                 Ok(()) => {
-                    newest.values = values;
+                    newest.take(&values, &watched.info, Instant::now());
                     newest.samples += 1;
                     newest.lost = None;
                 }
                 Err(reason) => {
+                    values.clear();
                     newest.values.clear();
                     newest.lost = Some(reason);
                 }
@@ -147,7 +171,7 @@ fn watch(inner: &Weak<Inner>, place: usize, mut probe: Box<dyn Probe>) {
             let line = Line {
                 source: &watched.info.name,
                 at_unix_ns: at.map_or(0, |at| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)),
-                values: newest.lost.is_none().then_some(&newest.values[..]),
+                values: newest.lost.is_none().then_some(&values[..]),
                 lost: newest.lost.as_deref(),
             };
             if inner.stream.receiver_count() > 0

@@ -92,9 +92,16 @@ impl Agent {
             }
             return labels;
         }
-        labels.push(("gpu", instance.to_owned()));
+        // `0`, `0/mig7` for a part of it, `0/4711` for a process that uses it.
+        let (index, part) = instance.split_once('/').unwrap_or((instance, ""));
+        labels.push(("gpu", index.to_owned()));
+        match part.strip_prefix("mig") {
+            Some(mig) => labels.push(("GPU_I_ID", mig.to_owned())),
+            None if part.is_empty() => {}
+            None => labels.push(("pid", part.to_owned())),
+        }
         let mut gpus = self.inner.gpus.iter();
-        if let Some(gpu) = gpus.find(|gpu| gpu.index.to_string() == instance) {
+        if let Some(gpu) = gpus.find(|gpu| gpu.index.to_string() == index) {
             labels.push(("uuid", gpu.uuid.clone()));
             labels.push(("modelName", gpu.name.clone()));
             labels.push(("pci_bus_id", gpu.pci_bus_id.clone()));

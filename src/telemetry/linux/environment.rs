@@ -35,6 +35,7 @@ pub fn environment(folder: &Path, gpu_driver: Option<String>, gpus: Vec<Gpu>) ->
         git_branch: repository.branch(),
         gpu_driver,
         gpus,
+        compute: None,
     }
 }
 

@@ -1,0 +1,417 @@
+//! The model on a GPU: weights resident, every layer on its tensor cores, answers checked against the CPU.
+//!
+//! It measures itself once, at its start, to be as deep as a full batch of the wanted length takes; from then
+//! on it only computes. A GPU that fails or answers wrongly ends it, with the reason.
+
+use super::backend::{Backend, Inferred};
+use super::model::{self, Answer, INPUTS};
+use super::wide::{self, OUTPUTS, WIDTH_STEP, WideLayer};
+use crate::gpu::SIMULATED;
+use crate::gpu::cuda::{
+    Argument, Buffer, Cuda, CudaError, CudaUnavailable, Device, Event, HostBuffer, Kernel, Module,
+    Stream,
+};
+use crate::gpu::kernels::{Source, named};
+use crate::record::ServiceCompute;
+use crate::scenario::ReferenceOptions;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows and columns of a tile of the kernel, and threads of its block.
+const TILE: usize = 128;
+const THREADS: u32 = 256;
+/// How many different layers there are that pass on: what one has read is not in a cache for the next.
+const DIFFERENT: usize = 2;
+/// The deepest that it makes itself.
+const DEEPEST: usize = 256;
+/// How many rows are compared at the start.
+const COMPARED: usize = 64;
+
+/// Why there is no model on a GPU.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoModel {
+    /// There is no GPU to compute on.
+    #[error("{0}")]
+    Unavailable(#[from] CudaUnavailable),
+    /// The GPU has no tensor cores that the kernel knows.
+    #[error(
+        "{name} has compute capability {}.{}, and the model takes 8.0 or newer: Ampere's tensor cores",
+        .capability.0, .capability.1
+    )]
+    TooOld {
+        /// Its name.
+        name: String,
+        /// Its compute capability.
+        capability: (u32, u32),
+    },
+    /// The model does not fit.
+    #[error(
+        "a model {width} wide takes {needed} MiB, and the GPU has {free} MiB free: choose a smaller \
+         --model-width, or see who else uses the GPU"
+    )]
+    TooLarge {
+        /// Its width.
+        width: usize,
+        /// Memory that it takes, in MiB.
+        needed: usize,
+        /// Memory that there is, in MiB.
+        free: usize,
+    },
+    /// Something that the driver says.
+    #[error("the GPU failed: {0}")]
+    Failed(#[from] CudaError),
+    /// The GPU does not compute what the CPU computes.
+    #[error(
+        "the GPU computes wrong answers: {wrong} of {of} differ from the CPU's by more than rounding; \
+         `bench gpu` says more"
+    )]
+    Wrong {
+        /// How many.
+        wrong: usize,
+        /// Of how many.
+        of: usize,
+    },
+}
+
+/// A layer on the GPU.
+struct Resident {
+    weights: Buffer,
+    bias: Buffer,
+    inputs: usize,
+    outputs: usize,
+}
+
+/// The model on the GPU, shared by all workers.
+pub(super) struct CudaModel {
+    device: Device,
+    module: Arc<Module>,
+    first: Resident,
+    second: Resident,
+    between: Vec<Resident>,
+    last: Resident,
+    width: usize,
+    layers: usize,
+    max_batch: usize,
+}
+
+/// What one worker needs beside the model.
+struct Lane {
+    stream: Stream,
+    kernel: Kernel,
+    events: [Event; 2],
+    host_inputs: HostBuffer,
+    host_outputs: HostBuffer,
+    inputs: Buffer,
+    hidden: [Buffer; 2],
+    outputs: Buffer,
+}
+
+impl CudaModel {
+    /// Opens the first GPU that CUDA shows, and brings the model there.
+    pub(super) fn open(options: &ReferenceOptions) -> Result<Self, NoModel> {
+        let cuda = Cuda::open(None)?;
+        let device = Device::open(&cuda, 0)?;
+        let properties = device.properties();
+        if !Source::Tensor.runs_on(properties.capability) {
+            return Err(NoModel::TooOld {
+                name: properties.name.clone(),
+                capability: properties.capability,
+            });
+        }
+        let max_batch = options.max_batch.max(1);
+        let free = device.free_bytes()?;
+        let width = match options.model_width {
+            Some(width) => width.next_multiple_of(WIDTH_STEP),
+            None => fitting_width(properties.multiprocessors as usize, max_batch, free),
+        };
+        let needed = bytes(width, max_batch);
+        if needed > free {
+            return Err(NoModel::TooLarge {
+                width,
+                needed: needed >> 20,
+                free: free >> 20,
+            });
+        }
+        let module = Module::load(&device, Source::Tensor)?;
+        let stream = Stream::new(&device)?;
+        let bring = |layer: &WideLayer| Resident::bring(&device, &stream, layer);
+        let mut between = Vec::new();
+        for number in 0..DIFFERENT as u64 {
+            between.push(bring(&wide::pass_on(width, number))?);
+        }
+        let mut model = Self {
+            first: bring(&wide::first(width))?,
+            second: bring(&wide::second(width))?,
+            last: bring(&wide::last(width))?,
+            between,
+            module,
+            width,
+            layers: options.model_layers.unwrap_or(1),
+            max_batch,
+            device: device.clone(),
+        };
+        let mut lane = model.lane()?;
+        if options.model_layers.is_none() {
+            model.layers = model.fitting_depth(&lane, options.step_time)?;
+        }
+        model.verify(&mut lane)?;
+        Ok(model)
+    }
+
+    /// What is said of it.
+    pub(super) fn describe(&self) -> ServiceCompute {
+        let properties = self.device.properties();
+        ServiceCompute {
+            kind: "cuda".to_owned(),
+            gpu_name: Some(properties.name.clone()),
+            gpu_uuid: Some(properties.uuid.clone()),
+            width: self.width as u64,
+            layers: self.layers as u64,
+            parameters: wide::parameters(self.width, self.between.len()),
+            operations_per_item: wide::operations(self.width, self.layers),
+            fallback: None,
+            simulated: properties.name.contains(SIMULATED),
+            ceiling: None,
+        }
+    }
+
+    /// So many layers that a full batch takes this long: what an accelerator of this speed would be given.
+    fn fitting_depth(&self, lane: &Lane, step: Duration) -> Result<usize, CudaError> {
+        let measure = |times: usize| -> Result<f64, CudaError> {
+            lane.events[0].record(&lane.stream)?;
+            for turn in 0..times {
+                let layer = &self.between[turn % self.between.len()];
+                let (to, from) = (&lane.hidden[turn % 2], &lane.hidden[(turn + 1) % 2]);
+                layer.launch(lane, to, from, self.max_batch)?;
+            }
+            lane.events[1].record(&lane.stream)?;
+            let took = lane.events[1].since(&lane.events[0])?;
+            Ok(took.as_secs_f64() / times as f64)
+        };
+        // The first launch is slower: the kernel is not loaded yet.
+        measure(1)?;
+        let once = measure(1)?;
+        let each = if once < 0.001 { measure(32)? } else { once };
+        let wanted = step.as_secs_f64() / each.max(1e-7) - 1.0;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between one and the deepest"
+        )]
+        let layers = wanted.clamp(1.0, DEEPEST as f64) as usize;
+        Ok(layers)
+    }
+
+    /// Compares answers with those of the CPU.
+    fn verify(&self, lane: &mut Lane) -> Result<(), NoModel> {
+        let rows = model::examples(COMPARED.min(self.max_batch));
+        let (answers, _) = self.run(lane, &rows)?;
+        let wrong = answers
+            .iter()
+            .zip(&rows)
+            .filter(|(answer, inputs)| {
+                let should = model::answer(*inputs);
+                !answer.is_some_and(|answer| wide::agrees(&answer, &should))
+            })
+            .count();
+        if wrong > 0 {
+            return Err(NoModel::Wrong {
+                wrong,
+                of: rows.len(),
+            });
+        }
+        Ok(())
+    }
+
+    fn lane(&self) -> Result<Lane, CudaError> {
+        let device = &self.device;
+        let (rows, width) = (self.max_batch, self.width);
+        let stream = Stream::new(device)?;
+        let hidden = || -> Result<Buffer, CudaError> {
+            let buffer = Buffer::new(device, rows * width * 2)?;
+            buffer.clear(&stream)?;
+            Ok(buffer)
+        };
+        Ok(Lane {
+            kernel: Kernel::find(&self.module, named("tensor_layer"))?,
+            events: [Event::new(device)?, Event::new(device)?],
+            host_inputs: HostBuffer::new(device, rows * INPUTS * 2)?,
+            host_outputs: HostBuffer::new(device, rows * OUTPUTS * 2)?,
+            inputs: Buffer::new(device, rows * INPUTS * 2)?,
+            hidden: [hidden()?, hidden()?],
+            outputs: Buffer::new(device, rows * OUTPUTS * 2)?,
+            stream,
+        })
+    }
+
+    /// The answers to a batch, and how long the GPU was busy with it. `None` for inputs or outputs that do
+    /// not fit halves.
+    fn run(
+        &self,
+        lane: &mut Lane,
+        batch: &[[f32; INPUTS]],
+    ) -> Result<(Vec<Option<Answer>>, Duration), CudaError> {
+        let encoded: Vec<Option<[u8; INPUTS * 2]>> = batch.iter().map(wide::encode).collect();
+        let rows = lane.host_inputs.bytes_mut().chunks_exact_mut(INPUTS * 2);
+        for (row, inputs) in rows.zip(&encoded) {
+            row.copy_from_slice(&inputs.unwrap_or([0; INPUTS * 2]));
+        }
+        let count = batch.len();
+        lane.events[0].record(&lane.stream)?;
+        let all = lane.host_inputs.bytes();
+        lane.inputs
+            .write(&lane.stream, &all[..count * INPUTS * 2])?;
+        let [one, other] = &lane.hidden;
+        self.first.launch(lane, one, &lane.inputs, count)?;
+        self.second.launch(lane, other, one, count)?;
+        let (mut from, mut to) = (other, one);
+        for layer in 0..self.layers {
+            self.between[layer % self.between.len()].launch(lane, to, from, count)?;
+            (from, to) = (to, from);
+        }
+        self.last.launch(lane, &lane.outputs, from, count)?;
+        let outputs = &mut lane.host_outputs.bytes_mut()[..count * OUTPUTS * 2];
+        lane.outputs.read(&lane.stream, outputs)?;
+        lane.events[1].record(&lane.stream)?;
+        let busy = lane.events[1].since(&lane.events[0])?;
+        lane.stream.synchronize()?;
+        let rows = lane.host_outputs.bytes().chunks_exact(OUTPUTS * 2);
+        let answers = encoded
+            .iter()
+            .zip(rows)
+            .map(|(inputs, outputs)| inputs.and_then(|_| wide::decode(outputs)))
+            .collect();
+        Ok((answers, busy))
+    }
+}
+
+/// So wide that the tiles of a full batch keep every multiprocessor busy, and half the free memory is enough.
+fn fitting_width(multiprocessors: usize, max_batch: usize, free: usize) -> usize {
+    let columns = multiprocessors.div_euclid(max_batch.div_ceil(TILE)).max(1);
+    let mut width = (columns * TILE / WIDTH_STEP * WIDTH_STEP).max(WIDTH_STEP);
+    while width > WIDTH_STEP && bytes(width, max_batch) > free / 2 {
+        width -= WIDTH_STEP;
+    }
+    width
+}
+
+/// Memory of the model and of one worker, in bytes.
+fn bytes(width: usize, max_batch: usize) -> usize {
+    let squares = (1 + DIFFERENT) * width * width * 2;
+    let edges = (INPUTS + OUTPUTS) * width * 2;
+    let lane = max_batch * (2 * width + INPUTS + OUTPUTS) * 2;
+    squares + edges + lane
+}
+
+impl Resident {
+    fn bring(device: &Device, stream: &Stream, layer: &WideLayer) -> Result<Self, CudaError> {
+        let outputs = layer.bias.len();
+        let bias: Vec<u8> = layer
+            .bias
+            .iter()
+            .flat_map(|bias| bias.to_le_bytes())
+            .collect();
+        Ok(Self {
+            weights: Buffer::of(device, stream, &layer.weights)?,
+            bias: Buffer::of(device, stream, &bias)?,
+            inputs: layer.weights.len() / 2 / outputs,
+            outputs,
+        })
+    }
+
+    fn launch(
+        &self,
+        lane: &Lane,
+        to: &Buffer,
+        from: &Buffer,
+        rows: usize,
+    ) -> Result<(), CudaError> {
+        let word = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let arguments = [
+            Argument::Address(to.address()),
+            Argument::Address(from.address()),
+            Argument::Address(self.weights.address()),
+            Argument::Address(self.bias.address()),
+            Argument::Word(word(rows)),
+            Argument::Word(word(self.outputs)),
+            Argument::Word(word(self.inputs)),
+        ];
+        let grid = (word(self.outputs.div_ceil(TILE)), word(rows.div_ceil(TILE)));
+        lane.kernel.launch(&lane.stream, grid, THREADS, &arguments)
+    }
+}
+
+/// One worker on the GPU.
+pub(super) struct CudaWorker {
+    model: Arc<CudaModel>,
+    /// Made on the worker's own thread, which is bound to the GPU then.
+    lane: Option<Lane>,
+}
+
+impl CudaWorker {
+    pub(super) fn new(model: &Arc<CudaModel>) -> Self {
+        Self {
+            model: Arc::clone(model),
+            lane: None,
+        }
+    }
+
+    fn compute(
+        &mut self,
+        batch: &[[f32; INPUTS]],
+    ) -> Result<(Vec<Option<Answer>>, Duration), CudaError> {
+        let lane = match &mut self.lane {
+            Some(lane) => lane,
+            none => {
+                self.model.device.bind()?;
+                none.insert(self.model.lane()?)
+            }
+        };
+        self.model.run(lane, batch)
+    }
+}
+
+impl Backend for CudaWorker {
+    fn infer(&mut self, batch: &[[f32; INPUTS]]) -> Result<Inferred, String> {
+        let (answers, busy) = self
+            .compute(batch)
+            .map_err(|error| format!("the GPU failed: {error}"))?;
+        // One answer of each batch is checked: a GPU that begins to compute wrongly is found out.
+        let checked = batch
+            .iter()
+            .zip(&answers)
+            .find(|(inputs, _)| model::is_usual(inputs));
+        if let Some((inputs, Some(answer))) = checked
+            && !wide::agrees(answer, &model::answer(inputs))
+        {
+            return Err("the GPU computed a wrong answer".to_owned());
+        }
+        let by_gpu = answers.iter().flatten().count() as u64;
+        let answers = answers
+            .into_iter()
+            .zip(batch)
+            .map(|(answer, inputs)| answer.unwrap_or_else(|| model::answer(inputs)));
+        Ok(Inferred {
+            answers: answers.collect(),
+            operations: by_gpu * wide::operations(self.model.width, self.model.layers),
+            busy,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_width_fills_a_big_gpu_and_fits_a_small_one() {
+        let plenty = 100 << 30;
+        // 132 multiprocessors: one tile each, for one row of tiles or for four.
+        assert_eq!(fitting_width(132, 128, plenty), 16_896);
+        assert_eq!(fitting_width(132, 512, plenty), 4_096);
+        assert_eq!(fitting_width(2, 128, plenty), 256);
+        assert_eq!(fitting_width(1, 4096, plenty), 256);
+        let small = fitting_width(132, 128, 1 << 30);
+        assert!(bytes(small, 128) <= 1 << 29 && bytes(small + WIDTH_STEP, 128) > 1 << 29);
+    }
+}
