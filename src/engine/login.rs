@@ -1,8 +1,8 @@
 //! Logs in before the load, and renews the token beside it: no request waits for a login, and the time
 //! of a login is no request's latency.
 //!
-//! One token serves all workers. It is renewed some time before it ends; a renewal that fails is tried
-//! again, soon and then less often, while the old token still serves.
+//! One token serves all workers. It is renewed some time before it ends, or as soon as the service refuses
+//! it; a renewal that fails is tried again, soon and then less often, while the old token still serves.
 
 use super::Placement;
 use super::clock::RunClock;
@@ -109,6 +109,7 @@ async fn ask<S: Slot>(
         outcome,
         valid_ns: valid_for.map(nanoseconds),
         failure,
+        after_refusal: false,
     };
     (token, record)
 }
@@ -128,7 +129,7 @@ enum Hand {
     Task(tokio::task::JoinHandle<()>),
 }
 
-/// Starts to renew the token beside the load; `None` where it never ends.
+/// Starts to renew the token beside the load; `None` without a login.
 pub(super) fn keep<T: Target>(
     plan: &Plan,
     logged_in: &LoggedIn,
@@ -142,7 +143,7 @@ pub(super) fn keep<T: Target>(
         login: plan.login.clone()?,
         timeout: plan.target.timeout,
         target: target.clone(),
-        at: logged_in.refresh_at?,
+        at: logged_in.refresh_at,
         clock,
         out: out.clone(),
     };
@@ -181,7 +182,8 @@ struct Renewal<T> {
     login: LoginPlan,
     timeout: Duration,
     target: T,
-    at: Instant,
+    /// When it is due; `None` for never.
+    at: Option<Instant>,
     clock: RunClock,
     out: UnboundedSender<Message>,
 }
@@ -198,7 +200,7 @@ impl<T: Target> Renewal<T> {
         let mut slot = self.target.client().open();
         let mut pause = FIRST_PAUSE;
         loop {
-            sleep_until(self.at).await;
+            let after_refusal = self.until_due(pause).await;
             let asked = Instant::now();
             let at_ns = self.clock.ns(asked);
             let (token, record) = ask(&self.login, &mut slot, self.timeout, at_ns).await;
@@ -206,17 +208,40 @@ impl<T: Target> Renewal<T> {
                 self.target.set_token(&token.text);
             }
             // A control side that is gone wants to know nothing more.
-            let _ = self.out.send(Message::Login(record));
-            if let Some(token) = token {
-                pause = FIRST_PAUSE;
-                let Some(at) = refresh_at(&self.login, &token, asked) else {
-                    return;
-                };
-                self.at = at;
+            let _ = self.out.send(Message::Login(LoginRecord {
+                after_refusal,
+                ..record
+            }));
+            self.at = match &token {
+                Some(token) => refresh_at(&self.login, token, asked),
+                None => Instant::now().checked_add(pause),
+            };
+            // Who refuses each new token is not asked for ever more of them in vain.
+            pause = if token.is_some() && !after_refusal {
+                FIRST_PAUSE
             } else {
-                self.at = Instant::now() + pause;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                (pause * 2).min(LONGEST_PAUSE)
+            };
+        }
+    }
+
+    /// Waits until a login is due, or for a pause after the token was refused; whether it was.
+    async fn until_due(&self, pause: Duration) -> bool {
+        let since = Instant::now();
+        let due = async {
+            match self.at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
             }
+        };
+        let refused = async {
+            self.target.token_refused().await;
+            sleep_until(since + pause).await;
+        };
+        tokio::select! {
+            biased;
+            () = due => false,
+            () = refused => true,
         }
     }
 }

@@ -19,6 +19,10 @@ pub trait Target: Clone + Send + 'static {
 
     /// From now on this token stands for `{{login.token}}`, in all clients.
     fn set_token(&self, token: &str);
+
+    /// Returns when the service has turned away a request for the token that is valid by the login's
+    /// word: after an answer of 401 to it (RFC 9110, 15.5.2). Once for each token.
+    fn token_refused(&self) -> impl Future<Output = ()>;
 }
 
 /// What one worker reaches the target with: its slots may share connections.

@@ -124,7 +124,8 @@ impl Attempt<'_> {
         loop {
             let kept = is_kept_open(open).await;
             if !kept {
-                *open = Some(open_one(connect, progress).await?);
+                // On the heap, so that requests over a kept connection carry no room for it.
+                *open = Some(Box::pin(open_one(connect, progress)).await?);
             }
             let stream = open.as_mut().expect("connected above");
             self.decoder.start(self.wire.is_head);

@@ -104,6 +104,10 @@ impl<C: Connect> Target for HttpTarget<C> {
         self.shared.token.set(token);
     }
 
+    async fn token_refused(&self) {
+        self.shared.token.refused().await;
+    }
+
     fn client(&self) -> HttpClient<C> {
         let pool = match &self.forms {
             Forms::Http1(_) => None,

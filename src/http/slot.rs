@@ -19,6 +19,9 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// A request lacks valid credentials (RFC 9110, 15.5.2).
+const UNAUTHORIZED: u16 = 401;
+
 /// A slot of an [`HttpTarget`].
 pub struct HttpSlot<C: Connect> {
     target: HttpTarget<C>,
@@ -85,13 +88,18 @@ impl<C: Connect> Slot for HttpSlot<C> {
         let (timer, deadline) = (&mut self.timer, call.deadline);
         let ended = match &mut self.carrier {
             Carrier::Http1(http1) => {
-                let ended =
-                    within(timer, deadline, http1.carry(connect, order, &mut progress)).await;
+                let ended = {
+                    let carried = pin!(http1.carry(connect, order, &mut progress));
+                    within(timer, deadline, carried).await
+                };
                 http1.settle(&progress, ended.is_none(), shared.most_uses);
                 ended
             }
             Carrier::Http2(http2) => {
-                let ended = within(timer, deadline, http2.carry(order, &mut progress)).await;
+                let ended = {
+                    let carried = pin!(http2.carry(order, &mut progress));
+                    within(timer, deadline, carried).await
+                };
                 http2.settle(&mut progress, ended.is_none());
                 ended
             }
@@ -109,6 +117,10 @@ impl<C: Connect> Slot for HttpSlot<C> {
             Outcome::Ok | Outcome::BadStatus | Outcome::FailedCheck => self.answer.last(),
             _ => None,
         };
+        let told = completed.map_or_else(Told::default, |_| self.answer.told());
+        if outcome == Outcome::BadStatus && told.status == Some(UNAUTHORIZED) {
+            shared.token.refuse(&self.token);
+        }
         let received_by_kernel = completed.and_then(|at| progress.believable(at.kernel));
         Exchange {
             outcome,
@@ -118,7 +130,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             received_by_kernel,
             steps: progress.steps(completed, received_by_kernel),
             failure,
-            told: completed.map_or_else(Told::default, |_| self.answer.told()),
+            told,
             connection: progress.connection,
             bytes_sent: progress.written,
             bytes_received: progress.read,
@@ -145,17 +157,17 @@ fn timed_out(progress: &Progress) -> Fault {
 }
 
 /// Awaits something until a deadline. The timer is kept: the runtime moves the deadline of a timer that
-/// exists without touching its wheel.
+/// exists without touching its wheel. The future is pinned by the caller: given by value it would be there
+/// twice, and what a thousand slots carry must stay in the processor's caches.
 async fn within<F: Future>(
     timer: &mut Option<Pin<Box<Sleep>>>,
     deadline: Instant,
-    future: F,
+    mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
     let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
     if timer.deadline() != deadline {
         timer.as_mut().reset(deadline);
     }
-    let mut future = pin!(future);
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(output));

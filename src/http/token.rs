@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// The token that is valid now. It is written once in a long while; who sends a request looks only at a
 /// number that says whether it was.
@@ -10,6 +11,9 @@ pub(super) struct Token {
     version: AtomicU64,
     /// This one and the one before it: an answer in flight may still repeat that.
     latest: Mutex<[Option<Arc<str>>; 2]>,
+    /// The version of the last token that was refused.
+    refused: AtomicU64,
+    is_refused: Notify,
 }
 
 /// What a slot knows of the token.
@@ -34,6 +38,23 @@ impl Token {
         latest.swap(0, 1);
         latest[0] = Some(Arc::from(token));
         self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// A request that held this token was turned away for it. One that a newer token has replaced
+    /// meanwhile says nothing, and one says it once.
+    pub(super) fn refuse(&self, known: &Known) {
+        let is_current = known.version == self.version.load(Ordering::Acquire);
+        let is_news =
+            is_current && self.refused.swap(known.version, Ordering::AcqRel) != known.version;
+        // There is no token of version 0.
+        if is_news && known.version > 0 {
+            self.is_refused.notify_one();
+        }
+    }
+
+    /// Returns when a token was refused, be it before the call.
+    pub(super) async fn refused(&self) {
+        self.is_refused.notified().await;
     }
 
     /// What must never be shown.

@@ -18,6 +18,9 @@ pub struct LoginRecord {
     pub valid_ns: Option<u64>,
     /// What went wrong, if anything did.
     pub failure: Option<Failure>,
+    /// Whether the token before it was refused before its end: that is why it came when it did.
+    #[serde(default)]
+    pub after_refusal: bool,
 }
 
 /// The longest time in which no token was valid, between the end of one and the next: when it began and
@@ -58,6 +61,7 @@ mod tests {
             outcome,
             valid_ns: valid,
             failure: None,
+            after_refusal: false,
         }
     }
 

@@ -126,6 +126,13 @@ pub(super) fn logins(record: &RunRecord) -> Option<String> {
         units::count(all.len() as u64),
         units::seconds(slowest as f64 / 1e9)
     );
+    let refused = all.iter().filter(|login| login.after_refusal).count();
+    if refused > 0 {
+        words.push_str(&format!(
+            "; {} because the service refused a token before its end",
+            units::count(refused as u64)
+        ));
+    }
     if let Some(first) = failed().next() {
         let count = units::count(failed().count() as u64);
         words.push_str(&format!(

@@ -158,6 +158,10 @@ impl<T: Target> Target for Noted<T> {
     fn set_token(&self, token: &str) {
         self.target.set_token(token);
     }
+
+    async fn token_refused(&self) {
+        self.target.token_refused().await;
+    }
 }
 
 impl<C: Client> Client for Noted<C> {

@@ -412,8 +412,12 @@ headers = { authorization = "Bearer {{login.token}}" }
 const TEN_SECONDS: &str = "[[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"30s\"\n";
 
 /// A server whose tokens are numbered and valid for ten seconds; the logins with these numbers fail.
-/// Returns what each request said, and how it was answered.
 fn guarded(fails: fn(u64) -> bool) -> Memory {
+    guarded_for(fails, |_| 10_000)
+}
+
+/// The same, where the token of a number is valid for so many milliseconds, whatever the server says of it.
+fn guarded_for(fails: fn(u64) -> bool, valid_ms: fn(usize) -> u64) -> Memory {
     let logins = std::sync::atomic::AtomicU64::new(0);
     let valid_to = std::sync::Mutex::new(Vec::<std::time::Duration>::new());
     Memory::new(move |seen| {
@@ -423,8 +427,9 @@ fn guarded(fails: fn(u64) -> bool) -> Memory {
                 return json(40, 503, r#"{"error":"try later"}"#);
             }
             let mut valid_to = valid_to.lock().unwrap();
-            valid_to.push(seen.at + ms(10_000));
-            let token = format!("s3cret-{}", valid_to.len() - 1);
+            let number = valid_to.len();
+            valid_to.push(seen.at + ms(valid_ms(number)));
+            let token = format!("s3cret-{number}");
             return json(
                 40,
                 200,
@@ -492,6 +497,47 @@ fn a_token_is_had_before_the_load_and_renewed_before_its_end() {
             .iter()
             .any(|doubt| matches!(doubt, Doubt::TokenLapsed { .. }))
     );
+}
+
+#[test]
+fn a_token_that_is_refused_before_its_end_is_replaced_at_once() {
+    // The second token is revoked two seconds after it was given.
+    let server = guarded_for(|_| false, |number| if number == 1 { 2000 } else { 10_000 });
+    let seconds = TEN_SECONDS.replace("30s", "25s");
+    let record = run(&plan_with(&scenario(LOGIN, &seconds), 2, &[]), &server);
+    let outcomes = &phase_of(&record).total.outcomes;
+    // Two users, ten milliseconds each, for the forty milliseconds of the login and a little more.
+    let refused = outcomes.of(Outcome::BadStatus);
+    assert!((8..=12).contains(&refused), "{refused}");
+    assert_eq!(outcomes.of(Outcome::Ok), 5000 - refused);
+    let ends: Vec<_> = record
+        .logins
+        .iter()
+        .map(|login| (login.at_ns / 1_000_000_000, login.after_refusal))
+        .collect();
+    assert_eq!(
+        ends,
+        [(0, false), (7, false), (9, true), (16, false), (23, false)]
+    );
+
+    // One whose tokens never serve is asked ever less often: after 0.5, 1, 2, 4, 8 and 16 seconds.
+    let server = guarded_for(|_| false, |_| 0);
+    let plan = plan_with(
+        &scenario(LOGIN, &TEN_SECONDS.replace("30s", "20s")).replace(
+            "expires_in = \"/expires_in\"\nrefresh_before = \"3s\"\n",
+            "",
+        ),
+        2,
+        &[],
+    );
+    let record = run(&plan, &server);
+    assert_eq!(phase_of(&record).total.outcomes.of(Outcome::Ok), 0);
+    let at: Vec<_> = record
+        .logins
+        .iter()
+        .map(|login| login.at_ns / 500_000_000)
+        .collect();
+    assert_eq!(at, [0, 1, 3, 7, 15, 31]);
 }
 
 #[test]

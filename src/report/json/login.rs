@@ -10,6 +10,7 @@ pub(super) struct LoginJson<'a> {
     took_ms: f64,
     outcome: Outcome,
     valid_s: Option<f64>,
+    after_refusal: bool,
     cause: Option<String>,
     detail: Option<&'a str>,
 }
@@ -22,6 +23,7 @@ impl<'a> LoginJson<'a> {
             took_ms: login.took_ns as f64 / 1e6,
             outcome: login.outcome,
             valid_s: login.valid_ns.map(seconds),
+            after_refusal: login.after_refusal,
             cause: failure.map(|failure| failure.cause.to_string()),
             detail: failure.map(|failure| failure.detail.as_str()),
         }
