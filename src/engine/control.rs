@@ -3,21 +3,22 @@
 
 use super::Placement;
 use super::clock::RunClock;
+use super::crew::{Crew, Hand, start_thread};
+use super::heartbeat::{Pulse, WallWatch};
 use super::login::{self, LoggedIn};
 use super::ports::{Probe, Sink, Stop, Target, WallClock};
+use super::running::{Merge, Running};
 use super::sampler::{self, Samplers};
-use super::worker::{self, Finished, Orders};
+use super::worker::{Finished, Orders};
 use crate::plan::{PhasePlan, Plan};
 use crate::record::{Doubt, Entry, Interval, LoginRecord, Samples, SourceInfo};
 use crate::verdict::{Decision, Lookout};
-use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
-use tokio::runtime::LocalOptions;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 /// What workers and samplers tell the control side.
 pub(super) enum Message {
@@ -134,13 +135,6 @@ pub async fn run<T: Target>(
 #[error("a load worker broke: {message}")]
 pub struct EngineFault {
     message: String,
-}
-
-/// What is needed to start the workers of a phase.
-struct Crew<'a, T> {
-    plan: &'a Plan,
-    target: &'a T,
-    out: &'a UnboundedSender<Message>,
 }
 
 struct Control<'a> {
@@ -391,200 +385,7 @@ impl Control<'_> {
     }
 }
 
-/// After so many tasks the runtime looks for what has come (tokio's default is 61).
-const EVENT_INTERVAL: u32 = 16;
 /// How far ahead of its announcement a phase begins.
 const LEAD: Duration = Duration::from_millis(20);
 /// A control side that wakes up this late did not run: it sleeps nearly all the time otherwise.
 const STANDSTILL: Duration = Duration::from_secs(1);
-
-/// The control side's own heartbeat.
-struct Pulse {
-    ticks: tokio::time::Interval,
-}
-
-impl Pulse {
-    fn start() -> Self {
-        let period = Duration::from_millis(500);
-        let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        Self { ticks }
-    }
-}
-
-/// Notices that the wall clock was set, by comparing it with the monotonic one.
-struct WallWatch<'a> {
-    wall: &'a dyn WallClock,
-    clock: RunClock,
-    offset_ms: i64,
-}
-
-impl<'a> WallWatch<'a> {
-    fn new(wall: &'a dyn WallClock, clock: RunClock) -> Self {
-        let mut watch = Self {
-            wall,
-            clock,
-            offset_ms: 0,
-        };
-        watch.offset_ms = watch.offset();
-        watch
-    }
-
-    fn offset(&self) -> i64 {
-        self.wall.unix_ms() - i64::try_from(self.clock.now_ns() / 1_000_000).unwrap_or(i64::MAX)
-    }
-
-    /// By how much the clock was set since the last look, if by more than slewing explains.
-    fn step(&mut self) -> Option<i64> {
-        const LARGEST_SLEW_MS: i64 = 500;
-        let offset = self.offset();
-        let by = offset - self.offset_ms;
-        if by.abs() <= LARGEST_SLEW_MS {
-            return None;
-        }
-        self.offset_ms = offset;
-        Some(by)
-    }
-}
-
-/// A phase that runs.
-struct Running {
-    merge: Merge,
-    /// Where each worker gets its emptied seconds back.
-    spares: Vec<UnboundedSender<Box<Interval>>>,
-    finished: Vec<Finished>,
-    /// Tells the workers of this phase to stop early.
-    halt: watch::Sender<Stop>,
-    /// Says when its gates are decided, where that may be before its end.
-    lookout: Option<Lookout>,
-}
-
-impl Running {
-    /// Stops its workers at least as urgently as this.
-    fn stop(&self, level: Stop) {
-        self.halt.send_if_modified(|known| {
-            let more = level > *known;
-            *known = level.max(*known);
-            more
-        });
-    }
-}
-
-/// Merges the seconds of all workers, each of which delivers its own in order.
-struct Merge {
-    /// How many seconds each worker has delivered; `u32::MAX` when it has finished.
-    delivered: Vec<u32>,
-    pending: BTreeMap<u32, Interval>,
-}
-
-impl Merge {
-    fn new(workers: usize) -> Self {
-        Self {
-            delivered: vec![0; workers],
-            pending: BTreeMap::new(),
-        }
-    }
-
-    fn add(
-        &mut self,
-        worker: usize,
-        mut interval: Box<Interval>,
-        spares: &[UnboundedSender<Box<Interval>>],
-    ) {
-        self.delivered[worker] = interval.index + 1;
-        let merged = self
-            .pending
-            .entry(interval.index)
-            .or_insert_with(|| Interval {
-                index: interval.index,
-                ..Interval::default()
-            });
-        merged.merge(&mut interval);
-        // The worker may have finished meanwhile and want it back no more.
-        let _ = spares[worker].send(interval);
-    }
-
-    fn finish(&mut self, worker: usize) {
-        self.delivered[worker] = u32::MAX;
-    }
-
-    /// The earliest second, once every worker has delivered it.
-    fn next_complete(&mut self) -> Option<Interval> {
-        let first = *self.pending.keys().next()?;
-        let complete = self.delivered.iter().all(|&delivered| delivered > first);
-        complete.then(|| self.pending.remove(&first)).flatten()
-    }
-}
-
-/// A worker that runs somewhere.
-enum Hand {
-    Thread(std::thread::JoinHandle<()>),
-    Task(tokio::task::JoinHandle<()>),
-}
-
-impl Hand {
-    async fn join(self) {
-        match self {
-            // It has said that it is finished: this does not wait.
-            Self::Thread(thread) => drop(thread.join()),
-            Self::Task(task) => drop(task.await),
-        }
-    }
-}
-
-/// Starts a thread with its share of every phase of a step.
-fn start_thread<T: Target>(orders: Vec<Orders>, crew: &Crew<'_, T>, placement: Placement) -> Hand {
-    let out = crew.out.clone();
-    let target = crew.target.clone();
-    match placement {
-        Placement::SameThread => Hand::Task(tokio::task::spawn_local(run_all(orders, target, out))),
-        Placement::Threads => {
-            let number = orders.first().map_or(0, |orders| orders.worker);
-            let thread = std::thread::Builder::new()
-                .name(format!("load-{number}"))
-                .spawn(move || {
-                    let broken = BrokenGuard { out: out.clone() };
-                    // Looks at sockets and timers often: what has come waits behind so many tasks.
-                    let runtime = tokio::runtime::Builder::new_current_thread()
-                        .enable_all()
-                        .event_interval(EVENT_INTERVAL)
-                        .build_local(LocalOptions::default())
-                        .expect("a runtime needs an epoll instance and a pipe");
-                    runtime.block_on(run_all(orders, target, out));
-                    drop(runtime);
-                    std::mem::forget(broken);
-                })
-                .expect("the system can start a thread for each core");
-            Hand::Thread(thread)
-        }
-    }
-}
-
-/// Runs a thread's share of every phase to its end.
-async fn run_all<T: Target>(orders: Vec<Orders>, target: T, out: UnboundedSender<Message>) {
-    let workers = orders.into_iter().map(|orders| {
-        let (target, out) = (target.clone(), out.clone());
-        async move {
-            let (phase, worker) = (orders.phase_index, orders.worker);
-            let finished = worker::run(orders, target).await;
-            let _ = out.send(Message::Finished {
-                phase,
-                worker,
-                finished,
-            });
-        }
-    });
-    join_all(workers).await;
-}
-
-/// Tells the control side when a worker's thread unwinds.
-struct BrokenGuard {
-    out: UnboundedSender<Message>,
-}
-
-impl Drop for BrokenGuard {
-    fn drop(&mut self) {
-        let message = "its thread panicked; the message stands above".to_owned();
-        let _ = self.out.send(Message::Broken { message });
-    }
-}

@@ -6,12 +6,15 @@
 mod clock;
 mod closed;
 mod control;
+mod crew;
+mod heartbeat;
 mod login;
 mod loop_delay;
 mod open;
 mod pacer;
 pub mod ports;
 mod recorder;
+mod running;
 mod sampler;
 mod unit;
 mod worker;
