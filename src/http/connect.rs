@@ -152,6 +152,16 @@ impl Stream for TcpLink {
             Self::Tls(stream) => stream.poll_receive(cx, buffer),
         }
     }
+
+    fn is_silent(&mut self, buffer: &mut [u8]) -> bool {
+        match self {
+            // Asks the system only where the runtime knows of something, and registers nobody.
+            Self::Plain { stream, .. } => stream
+                .try_read(buffer)
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock),
+            Self::Tls(stream) => stream.is_silent(buffer),
+        }
+    }
 }
 
 /// Without the kernel's stamps.

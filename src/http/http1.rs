@@ -122,7 +122,7 @@ impl Attempt<'_> {
         progress: &mut Progress,
     ) -> Ended {
         loop {
-            let kept = is_kept_open(open).await;
+            let kept = is_kept_open(open);
             if !kept {
                 // On the heap, so that requests over a kept connection carry no room for it.
                 *open = Some(Box::pin(open_one(connect, progress)).await?);
@@ -273,20 +273,13 @@ impl Listener for Judge<'_> {
 
 /// Whether there is a connection that can take a request; one that has been closed meanwhile, or that
 /// says something unasked, is dropped.
-async fn is_kept_open<S: Stream>(open: &mut Option<S>) -> bool {
-    let Some(stream) = open else {
-        return false;
-    };
-    let silent = poll_fn(|cx| {
-        let silent =
-            SHARED_INBOX.with_borrow_mut(|inbox| stream.poll_receive(cx, inbox).is_pending());
-        Poll::Ready(silent)
-    })
-    .await;
-    if !silent {
+fn is_kept_open<S: Stream>(open: &mut Option<S>) -> bool {
+    let is_silent = |stream: &mut S| SHARED_INBOX.with_borrow_mut(|inbox| stream.is_silent(inbox));
+    let is_kept = open.as_mut().is_some_and(is_silent);
+    if !is_kept {
         *open = None;
     }
-    silent
+    is_kept
 }
 
 async fn open_one<C: Connect>(connect: &C, progress: &mut Progress) -> Result<C::Stream, Fault> {

@@ -4,7 +4,7 @@
 use super::answer::Arrival;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// What one read brought.
@@ -30,6 +30,13 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
             bytes: read.filled().len(),
             at: Arrival::now(),
         }))
+    }
+
+    /// Whether nothing has come, not even an end. What has is read and lost, and nobody is woken when
+    /// more does: [`Stream::poll_receive`] sees to that.
+    fn is_silent(&mut self, buffer: &mut [u8]) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        self.poll_receive(&mut nobody, buffer).is_pending()
     }
 }
 
