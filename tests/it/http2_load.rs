@@ -277,7 +277,9 @@ fn the_program_drives_a_service_of_known_latency() {
     assert!(said.stdout.contains("HTTP/2"), "{}", said.stdout);
     // Every view can be made of it again.
     let only = bench.only_run();
-    bench.run(&["report", only.to_str().unwrap()]).exits(0);
+    bench
+        .run(&["report", only.to_str().unwrap()])
+        .gives_a_verdict();
 }
 
 #[test]
