@@ -350,6 +350,14 @@ pub fn number(value: f64) -> String {
     group_thousands(&format!("{value:.decimals$}"))
 }
 
+/// A number that is whole as a rule: `4`, and `3.50` where it is not.
+pub fn whole(value: f64) -> String {
+    if value.is_finite() && value.fract() == 0.0 {
+        return group_thousands(&format!("{value:.0}"));
+    }
+    number(value)
+}
+
 /// A count with its thousands grouped by a narrow no-break space.
 pub fn count(value: u64) -> String {
     group_thousands(&value.to_string())

@@ -457,6 +457,9 @@ pub(super) struct MisbehaviourArgs {
     /// Memory that each inference request leaks.
     #[arg(long, value_name = "SIZE", default_value = "0B", value_parser = units::parse_bytes)]
     pub(super) leak_per_request: u64,
+    /// After how much in all it leaks nothing more, like a cache that is full; 0B for never.
+    #[arg(long, value_name = "SIZE", default_value = "0B", value_parser = units::parse_bytes)]
+    pub(super) leak_limit: u64,
 }
 
 fn whole_seconds(text: &str) -> Result<Duration, String> {
@@ -485,6 +488,7 @@ impl From<ServeArgs> for ServeOptions {
                 error_rate: told.error_rate,
                 reject_logins: told.reject_logins,
                 leak_per_request: told.leak_per_request,
+                leak_limit: Some(told.leak_limit).filter(|limit| *limit > 0),
                 require_auth: args.require_auth,
                 token_lifetime: args.token_lifetime,
                 scaling: args.scaling,
@@ -531,6 +535,7 @@ mod tests {
             error_rate: 0.25,
             reject_logins: 0.5,
             leak_per_request: 4096,
+            leak_limit: Some(1 << 20),
             require_auth: true,
             token_lifetime: Duration::from_secs(7),
             scaling: Some(Scaling::parse("1 to 4 at 20 queued, start 2s, cooldown 5s").unwrap()),

@@ -287,17 +287,20 @@ pub enum ScalingMetric {
     Overshoot,
     /// From the step down to the level at which they settle.
     DownTime,
+    /// How far they fall below the level at which they settle, as a share of it.
+    Undershoot,
     /// Changes of direction.
     Flaps,
 }
 
 impl ScalingMetric {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::UpTime,
         Self::Recovery,
         Self::Overshoot,
         Self::DownTime,
+        Self::Undershoot,
         Self::Flaps,
     ];
 
@@ -308,6 +311,7 @@ impl ScalingMetric {
             Self::Recovery => "scale_up.recovery",
             Self::Overshoot => "scale_up.overshoot",
             Self::DownTime => "scale_down.time",
+            Self::Undershoot => "scale_down.undershoot",
             Self::Flaps => "scale.flaps",
         }
     }
@@ -316,7 +320,7 @@ impl ScalingMetric {
     pub fn dimension(self) -> Dimension {
         match self {
             Self::UpTime | Self::Recovery | Self::DownTime => Dimension::Time,
-            Self::Overshoot => Dimension::Ratio,
+            Self::Overshoot | Self::Undershoot => Dimension::Ratio,
             Self::Flaps => Dimension::Count,
         }
     }
@@ -328,6 +332,9 @@ impl ScalingMetric {
             Self::Recovery => "from the step to where the latency gate is met again and stays met",
             Self::Overshoot => "most ready replicas, relative to the level at which they settle",
             Self::DownTime => "from the step down to the level at which ready replicas settle",
+            Self::Undershoot => {
+                "how far ready replicas fall below the level at which they settle, as a share of it"
+            }
             Self::Flaps => "changes of direction in the number of ready replicas",
         }
     }

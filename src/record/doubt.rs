@@ -109,6 +109,8 @@ pub enum Doubt {
         series: SteadySeries,
         /// How long the part is, in nanoseconds.
         unlike_ns: u64,
+        /// The change from it to the rest, as a share of its own mean.
+        change: f64,
     },
     /// Throughput or latency still changed when the measured window ended.
     NeverSettled {

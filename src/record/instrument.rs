@@ -8,7 +8,8 @@ use super::doubt::{
     WAITED_NOTICE, held,
 };
 use super::latencies::Distribution as _;
-use super::run::{PhaseRecord, RunRecord};
+use super::phase::PhaseRecord;
+use super::run::RunRecord;
 use super::series::Series;
 
 /// The names of the series that telemetry samples of the generator.

@@ -2,7 +2,7 @@
 
 use super::doubt::{Doubt, SteadySeries};
 use super::latencies::Distribution as _;
-use super::run::{INTERVAL_NS, PhaseRecord};
+use super::phase::{INTERVAL_NS, PhaseRecord};
 use crate::schedule::Profile;
 use crate::stats;
 
@@ -64,13 +64,15 @@ fn look(phase: usize, series: SteadySeries, values: &[f64]) -> Option<Doubt> {
         });
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-    let rest = mean(&values[settling.cut..]);
+    let (beginning, rest) = (mean(&values[..settling.cut]), mean(&values[settling.cut..]));
     let bias = (mean(values) / rest - 1.0).abs();
     (!settling.never && settling.cut > 0 && rest > 0.0 && bias > LEAST_BIAS).then(|| {
         Doubt::WarmupTooShort {
             phase,
             series,
             unlike_ns: settling.cut as u64 * INTERVAL_NS,
+            // Where nothing came at first, everything that came later is a rise.
+            change: rest / beginning.max(rest * 1e-3) - 1.0,
         }
     })
 }

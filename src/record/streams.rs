@@ -5,8 +5,8 @@
 
 use super::latencies::{Distribution, Latencies};
 use super::outcome::{Class, Outcome};
+use super::over::Over;
 use super::packed::PackedLatencies;
-use super::run::Over;
 use super::tally::Sample;
 use crate::gate::LatencyKind;
 use serde::{Deserialize, Serialize};

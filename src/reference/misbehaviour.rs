@@ -7,6 +7,7 @@ use super::books::Books;
 use crate::scenario::ReferenceOptions;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -27,6 +28,8 @@ pub(super) struct Misbehaviour {
     books: Arc<Books>,
     generator: Mutex<Pcg64Mcg>,
     first_inference: OnceLock<Instant>,
+    /// Bytes left behind so far.
+    leaked: AtomicU64,
 }
 
 impl Misbehaviour {
@@ -36,6 +39,7 @@ impl Misbehaviour {
             books: Arc::clone(books),
             generator: Mutex::new(Pcg64Mcg::seed_from_u64(options.seed)),
             first_inference: OnceLock::new(),
+            leaked: AtomicU64::new(0),
         }
     }
 
@@ -105,13 +109,20 @@ impl Misbehaviour {
         }
     }
 
-    /// Leaves memory behind that nobody will ever free.
+    /// Leaves memory behind that nobody will ever free, up to the limit if there is one.
     pub(super) fn leak(&self) {
         let bytes = self.options.leak_per_request;
         let Ok(length) = usize::try_from(bytes) else {
             return;
         };
         if length == 0 {
+            return;
+        }
+        let before = self.leaked.fetch_add(bytes, Ordering::Relaxed);
+        let limit = self.options.leak_limit;
+        if limit.is_some_and(|limit| before.saturating_add(bytes) > limit) {
+            // Not counted on, so that it cannot wrap around.
+            self.leaked.fetch_sub(bytes, Ordering::Relaxed);
             return;
         }
         // Written to, or the system would not back it with memory; and shown to nobody in
@@ -228,6 +239,17 @@ mod tests {
             assert_eq!(held_from(at * MS).await, until * MS, "{at}");
         }
         assert_eq!(misbehaviour.books.snapshot().held, 1);
+    }
+
+    #[test]
+    fn a_cache_is_full_at_its_limit() {
+        let misbehaviour = misbehaviour(&ReferenceOptions {
+            leak_per_request: 1000,
+            leak_limit: Some(3500),
+            ..ReferenceOptions::default()
+        });
+        (0..10).for_each(|_| misbehaviour.leak());
+        assert_eq!(misbehaviour.books.snapshot().leaked_bytes, 3000);
     }
 
     #[test]

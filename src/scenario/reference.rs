@@ -35,6 +35,8 @@ pub struct ReferenceOptions {
     pub reject_logins: f64,
     /// Bytes that each inference request leaves behind, never to be freed.
     pub leak_per_request: u64,
+    /// After how many bytes it leaves nothing more behind, like a cache that is full; `None` for never.
+    pub leak_limit: Option<u64>,
     /// Whether `/v1/…` demands a token from `/auth/token`.
     pub require_auth: bool,
     /// How long a token is valid, in whole seconds.
@@ -58,6 +60,7 @@ impl Default for ReferenceOptions {
             error_rate: 0.0,
             reject_logins: 0.0,
             leak_per_request: 0,
+            leak_limit: None,
             require_auth: false,
             token_lifetime: Duration::from_hours(1),
             scaling: None,
@@ -307,6 +310,9 @@ impl ReferenceOptions {
         if let Some(stall) = self.stall {
             args.push(format!("--stall={stall}"));
         }
+        if let Some(limit) = self.leak_limit {
+            args.push(format!("--leak-limit={limit}B"));
+        }
         if let Some(scaling) = self.scaling {
             args.push(format!("--scaling={scaling}"));
         }
@@ -349,7 +355,13 @@ impl ReferenceOptions {
         }
         if self.leak_per_request > 0 {
             let leak = units::bytes(self.leak_per_request as f64);
-            parts.push(format!("{leak} leaked per request"));
+            parts.push(match self.leak_limit {
+                None => format!("{leak} leaked per request"),
+                Some(limit) => format!(
+                    "a cache of {} fills by {leak} per request",
+                    units::bytes(limit as f64)
+                ),
+            });
         }
         parts.join("; ")
     }

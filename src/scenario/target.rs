@@ -213,6 +213,8 @@ fn read_reference(cx: &mut Context<'_>, mut table: Table<'_>) -> ReferenceOption
     if let Some(leak) = table.bytes(cx, "leak_per_request") {
         options.leak_per_request = leak.value;
     }
+    let limit = table.bytes(cx, "leak_limit").map(|limit| limit.value);
+    options.leak_limit = limit.filter(|limit| *limit > 0);
     options.scaling = table
         .parsed(
             cx,

@@ -29,6 +29,7 @@ use crate::record::{
 use crate::units::Quantity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use unsteady::Trial;
 
 /// PASS, FAIL or INCONCLUSIVE.
 ///
@@ -411,19 +412,47 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     if let Some(change) = unsteady::against(result.verdict, gate, &record.doubts)
         && gate.gate.worst.is_none()
     {
-        let further = match gate.gate.metric {
-            Metric::Latency { kind, percentile } => {
-                requests::latency(&change.further, &subject, kind, percentile)
-            }
-            _ => requests::rate(&change.further, &subject),
-        };
-        if further.verdict != result.verdict {
+        if let Some(turned) = turned(&change.trial, gate, &subject, result.verdict) {
             result.verdict = Verdict::Inconclusive;
-            result.reason = format!("{}; if that goes on, the verdict turns", change.doubt);
+            result.reason = format!("{}; {turned}", change.doubt);
         }
     }
     result.explanations = explain::explain(record, &result, &subject);
     result
+}
+
+/// In which case a verdict would turn; `None` where it bears the trial.
+fn turned(
+    trial: &Trial,
+    gate: &ScopedGate,
+    subject: &Subject<'_>,
+    verdict: Verdict,
+) -> Option<String> {
+    let judge = |gate: &ScopedGate, subject: &Subject<'_>| match gate.gate.metric {
+        Metric::Latency { kind, percentile } => requests::latency(gate, subject, kind, percentile),
+        _ => requests::rate(gate, subject),
+    };
+    match trial {
+        Trial::Further(further) => (judge(further, subject).verdict != verdict)
+            .then(|| "if that goes on, the verdict turns".to_owned()),
+        Trial::Later(unlike_ns) => {
+            let later = |phase: &&PhaseRecord| phase.later(phase.measured_from_ns + unlike_ns);
+            let later: Vec<PhaseRecord> = subject.phases.iter().map(later).collect();
+            let without = judge(
+                gate,
+                &Subject {
+                    phases: &later.iter().collect::<Vec<_>>(),
+                    part: subject.part,
+                },
+            );
+            (without.verdict != verdict).then(|| {
+                format!(
+                    "with them the gate is {verdict}, without them {}: {}",
+                    without.verdict, without.reason
+                )
+            })
+        }
+    }
 }
 
 /// Makes a result INCONCLUSIVE where a doubt takes the ground from under it, and tells whether it did.

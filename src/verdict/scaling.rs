@@ -119,6 +119,7 @@ fn measure(
         ScalingMetric::Recovery => recovery(record, phase),
         ScalingMetric::Overshoot => overshoot(replicas),
         ScalingMetric::DownTime => down_time(record, replicas),
+        ScalingMetric::Undershoot => undershoot(replicas),
         ScalingMetric::Flaps => Measured::Unknown("judged above".to_owned()),
     }
 }
@@ -249,12 +250,12 @@ fn up_time(record: &RunRecord, phase: &PhaseRecord, replicas: &Replicas) -> Meas
         return match end_exceeds(record, phase) {
             Some(share) => Measured::Missed(format!(
                 "replicas stayed at {} for {watched}, although {share} in the end: nothing was scaled up",
-                units::number(before)
+                units::whole(before)
             )),
             None => Measured::Unknown(format!(
                 "replicas stayed at {} for {watched}, and nothing shows that more were needed: the step \
                  is too small to test scaling, or a latency gate is missing",
-                units::number(before)
+                units::whole(before)
             )),
         };
     }
@@ -271,9 +272,9 @@ fn up_time(record: &RunRecord, phase: &PhaseRecord, replicas: &Replicas) -> Meas
             upper,
             format!(
                 "from {} to {} ready replicas, at most {} on the way",
-                units::number(before),
-                units::number(settled),
-                units::number(replicas.most())
+                units::whole(before),
+                units::whole(settled),
+                units::whole(replicas.most())
             ),
         ),
         None => Measured::Unknown("the replicas never reached their level".to_owned()),
@@ -292,10 +293,31 @@ fn overshoot(replicas: &Replicas) -> Measured {
     let ratio = replicas.most() / settled;
     let how = format!(
         "at most {} ready replicas, {} in the end",
-        units::number(replicas.most()),
-        units::number(settled)
+        units::whole(replicas.most()),
+        units::whole(settled)
     );
     Measured::Value(ratio, ratio, ratio, how)
+}
+
+fn undershoot(replicas: &Replicas) -> Measured {
+    let Some(settled) = replicas
+        .settled()
+        .filter(|settled| *settled < replicas.before)
+    else {
+        return Measured::Unknown(
+            "replicas did not settle below their level before the step".to_owned(),
+        );
+    };
+    let values = replicas.points.iter().map(|(_, value)| *value);
+    let fewest = values.fold(replicas.before, f64::min);
+    // Who scales to nothing cannot fall below it.
+    let missing = (settled - fewest) / settled.max(1.0);
+    let how = format!(
+        "at least {} ready replicas, {} in the end",
+        units::whole(fewest),
+        units::whole(settled)
+    );
+    Measured::Value(missing, missing, missing, how)
 }
 
 fn down_time(record: &RunRecord, replicas: &Replicas) -> Measured {
@@ -312,7 +334,7 @@ fn down_time(record: &RunRecord, replicas: &Replicas) -> Measured {
                 .collect::<Vec<f64>>()
         })
         .fold(f64::INFINITY, f64::min);
-    let before = units::number(replicas.before);
+    let before = units::whole(replicas.before);
     if replicas.before <= fewest {
         return Measured::Unknown(format!(
             "there were {before} replicas before this phase, the fewest of the run: nothing to scale down"
@@ -327,7 +349,7 @@ fn down_time(record: &RunRecord, replicas: &Replicas) -> Measured {
             upper,
             lower,
             upper,
-            format!("from {before} to {} ready replicas", units::number(settled)),
+            format!("from {before} to {} ready replicas", units::whole(settled)),
         ),
         _ => Measured::NotYet(
             replicas.watched_s(),

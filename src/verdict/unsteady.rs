@@ -1,5 +1,5 @@
-//! What a phase that never settled does to a verdict: it asks how the gate would be judged if the change went
-//! on for as long again.
+//! What a phase that was not steady does to a verdict: the gate is judged once more as if the change went on
+//! for as long again, or without the warm-up that was left in the measured window.
 //!
 //! A latency that rises makes a PASS doubtful and not a FAIL, and one that falls the other way round. A
 //! verdict that the change could not turn stands.
@@ -12,8 +12,16 @@ use crate::record::{Doubt, SteadySeries};
 pub(super) struct Change<'a> {
     /// In words.
     pub(super) doubt: &'a Doubt,
+    /// What it has to bear.
+    pub(super) trial: Trial,
+}
+
+/// How a verdict is tried.
+pub(super) enum Trial {
     /// The gate with a limit that stands for as much again.
-    pub(super) further: ScopedGate,
+    Further(Box<ScopedGate>),
+    /// The gate without so many nanoseconds at the beginning of the measured window.
+    Later(u64),
 }
 
 /// The change that speaks against this verdict, if there is one in the phase that the gate looks at.
@@ -28,18 +36,24 @@ pub(super) fn against<'a>(
         _ => return None,
     };
     doubts.iter().find_map(|doubt| {
-        let (Doubt::NeverSettled {
-            phase,
-            series,
-            change,
-        }
-        | Doubt::Drifting {
-            phase,
-            series,
-            change,
-        }) = doubt
-        else {
-            return None;
+        let (phase, series, change, unlike_ns) = match doubt {
+            Doubt::NeverSettled {
+                phase,
+                series,
+                change,
+            }
+            | Doubt::Drifting {
+                phase,
+                series,
+                change,
+            } => (phase, series, change, None),
+            Doubt::WarmupTooShort {
+                phase,
+                series,
+                change,
+                unlike_ns,
+            } => (phase, series, change, Some(*unlike_ns)),
+            _ => return None,
         };
         let gets_worse = (*change > 0.0) == (gate.gate.op == Op::Below);
         let speaks = match verdict {
@@ -50,11 +64,16 @@ pub(super) fn against<'a>(
         if !speaks || *series != wanted || gate.scope.phase != Some(*phase) {
             return None;
         }
-        let mut further = gate.clone();
-        // A value that changes by this share once more is as good as a limit that is as much nearer.
-        further.gate.limit.value /= 1.0 + change.max(LARGEST_FALL);
-        Some(Change { doubt, further })
+        let trial = unlike_ns.map_or_else(|| further(gate, *change), Trial::Later);
+        Some(Change { doubt, trial })
     })
+}
+
+/// A value that changes by this share once more is as good as a limit that is as much nearer.
+fn further(gate: &ScopedGate, change: f64) -> Trial {
+    let mut further = gate.clone();
+    further.gate.limit.value /= 1.0 + change.max(LARGEST_FALL);
+    Trial::Further(Box::new(further))
 }
 
 /// What falls by more than this would be nothing soon; the limit stays finite.

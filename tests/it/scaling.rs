@@ -108,6 +108,36 @@ fn too_many_replicas_on_the_way_are_overshoot() {
 }
 
 #[test]
+fn too_few_replicas_on_the_way_down_are_undershoot() {
+    let judge = |replicas| {
+        judged(
+            &[],
+            &["scale_down.undershoot < 10%"],
+            &slow_for(20),
+            replicas,
+        )
+    };
+    // Four, one, and two in the end.
+    let gates = judge(|second| match second {
+        0..60 => 2.0,
+        60..190 => 4.0,
+        190..220 => 1.0,
+        _ => 2.0,
+    });
+    assert!((observed(&gates[0]) - 0.5).abs() < 1e-9);
+    assert_eq!(gates[0].verdict, Verdict::Fail, "{}", gates[0].reason);
+    assert_eq!(observed(&judge(textbook)[0]), 0.0);
+    // Nothing goes at all: there is no way down to fall short of.
+    let stays = judge(|_| 2.0);
+    assert_eq!(
+        stays[0].verdict,
+        Verdict::Inconclusive,
+        "{}",
+        stays[0].reason
+    );
+}
+
+#[test]
 fn replicas_that_go_up_and_down_flap() {
     let gates = judged(&["scale.flaps < 2"], &[], &slow_for(20), |second| {
         // Up and down every ten seconds of the heavy load.

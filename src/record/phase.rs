@@ -1,0 +1,329 @@
+//! What happened in one phase, and in each second of it.
+
+use super::doubt::{Doubt, LAG_LIMIT_NS, UNSENT_LIMIT};
+use super::journal::{PartIndex, PhaseInfo};
+use super::latencies::{Distribution as _, Latencies};
+use super::outcome::Cause;
+use super::packed::PackedLatencies;
+use super::steadiness;
+use super::steps::Steps;
+use super::tally::{Connections, Counts, Errors, Interval, Population, RequestTally};
+use crate::gate::LatencyKind;
+
+/// What happened in one phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseRecord {
+    /// Which phase of the header.
+    pub index: usize,
+    /// What was going to happen.
+    pub info: PhaseInfo,
+    /// When it began, in nanoseconds since the start of the run.
+    pub started_ns: u64,
+    /// Begin of the measured window.
+    pub measured_from_ns: u64,
+    /// End of the measured window.
+    pub measured_to_ns: u64,
+    /// When its last request was over; `None` when the run ended before that.
+    pub ended_ns: Option<u64>,
+    /// Requests of the warm-up, summed up.
+    pub warmup: Population,
+    /// Requests and flows of the measured window, summed up.
+    pub measured: Population,
+    /// Steps of the flows of the measured window, summed up.
+    pub flow_steps: Population,
+    /// All of `measured` as one.
+    pub total: RequestTally,
+    /// Connections, summed up.
+    pub connections: Connections,
+    /// Errors, summed up.
+    pub errors: Errors,
+    /// Being taken up to actual send, less the time to connect, summed up.
+    pub send_lag: Latencies,
+    /// Where the time of requests went, summed up.
+    pub steps: Steps,
+    /// Intended start to the decision to send, summed up; empty in a closed loop.
+    pub lateness: Latencies,
+    /// How long a task of a worker that was ready waited for its turn, summed up.
+    pub loop_delay: Latencies,
+    /// What was counted in each second.
+    pub intervals: Vec<PhaseInterval>,
+}
+
+/// One second of a phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhaseInterval {
+    /// When it began, in nanoseconds since the start of the run.
+    pub from_ns: u64,
+    /// All measured requests as one.
+    pub measured: RequestTally<PackedLatencies>,
+    /// The measured requests by kind.
+    pub by_request: Population<PackedLatencies>,
+    /// The steps of measured flows.
+    pub flow_steps: Population<PackedLatencies>,
+    /// All requests of the warm-up as one.
+    pub warmup: RequestTally<PackedLatencies>,
+    /// What concerns both.
+    pub counts: Counts<PackedLatencies>,
+}
+
+impl PhaseInterval {
+    /// The measured requests of one kind, or all of them; `None` where that kind did not occur.
+    pub fn of(&self, part: Option<PartIndex>) -> Option<&RequestTally<PackedLatencies>> {
+        match part {
+            None => Some(&self.measured),
+            Some(PartIndex::Unit(unit)) => self.by_request.requests().get(unit),
+            Some(PartIndex::Step(step)) => self.flow_steps.requests().get(step),
+        }
+    }
+}
+
+impl PhaseRecord {
+    pub(super) fn new(index: usize, info: PhaseInfo, started_ns: u64) -> Self {
+        let measured_from_ns = started_ns + info.warmup_ns;
+        Self {
+            index,
+            measured_from_ns,
+            measured_to_ns: measured_from_ns,
+            info,
+            started_ns,
+            ended_ns: None,
+            warmup: Population::default(),
+            measured: Population::default(),
+            flow_steps: Population::default(),
+            total: RequestTally::default(),
+            connections: Connections::default(),
+            errors: Errors::default(),
+            send_lag: Latencies::default(),
+            steps: Steps::default(),
+            lateness: Latencies::default(),
+            loop_delay: Latencies::default(),
+            intervals: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, second: Interval<PackedLatencies>) {
+        self.warmup.merge(&second.warmup);
+        self.measured.merge(&second.measured);
+        self.flow_steps.merge(&second.flow_steps);
+        self.connections.merge(&second.counts.connections);
+        self.errors.merge(second.counts.errors.clone());
+        self.send_lag.merge(&second.counts.send_lag);
+        self.steps.merge(&second.counts.steps);
+        self.lateness.merge(&second.counts.lateness);
+        self.loop_delay.merge(&second.counts.loop_delay);
+        self.intervals.push(PhaseInterval {
+            from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
+            by_request: second.measured.clone(),
+            flow_steps: second.flow_steps,
+            measured: second.measured.into_total(),
+            warmup: second.warmup.into_total(),
+            counts: second.counts,
+        });
+    }
+
+    pub(super) fn intervals_end_ns(&self) -> u64 {
+        self.intervals
+            .last()
+            .map_or(self.started_ns, |interval| interval.from_ns + INTERVAL_NS)
+    }
+
+    pub(super) fn close(&mut self, run_ended_ns: u64) {
+        self.total = self.measured.total();
+        if self.ended_ns.is_none() {
+            // Cut off: what is known of the window ends with the last second on disk.
+            let planned = self.info.duration_ns.map_or(u64::MAX, |duration| {
+                self.measured_from_ns.saturating_add(duration)
+            });
+            self.measured_to_ns = self
+                .intervals_end_ns()
+                .min(run_ended_ns)
+                .min(planned)
+                .max(self.measured_from_ns);
+        }
+    }
+
+    /// The phase without what ended before this moment of its measured window. Whatever is not about
+    /// measured requests is left out.
+    pub fn later(&self, from_ns: u64) -> Self {
+        let mut later = Self::new(self.index, self.info.clone(), self.started_ns);
+        later.measured_from_ns = from_ns.clamp(self.measured_from_ns, self.measured_to_ns);
+        later.measured_to_ns = self.measured_to_ns;
+        later.ended_ns = self.ended_ns;
+        let rest = |interval: &&PhaseInterval| interval.from_ns >= later.measured_from_ns;
+        later.intervals = self.intervals.iter().filter(rest).cloned().collect();
+        for interval in &later.intervals {
+            later.measured.merge(&interval.by_request);
+            later.flow_steps.merge(&interval.flow_steps);
+        }
+        later.total = later.measured.total();
+        later
+    }
+
+    /// The length of the measured window in nanoseconds.
+    pub fn measured_ns(&self) -> u64 {
+        self.measured_to_ns.saturating_sub(self.measured_from_ns)
+    }
+
+    /// Successful requests per second of the measured window.
+    pub fn throughput(&self) -> f64 {
+        per_second(self.total.response.count(), self.measured_ns())
+    }
+
+    /// Requests per second that the schedule of an open loop intended in the measured window; `None`
+    /// for a closed loop.
+    pub fn offered_rate(&self) -> Option<f64> {
+        let rate = self.info.load.rate()?;
+        let area = |ns: u64| rate.area(ns.saturating_sub(self.started_ns));
+        let intended = area(self.measured_to_ns) - area(self.measured_from_ns);
+        Some(intended / (self.measured_ns().max(1) as f64 / 1e9))
+    }
+
+    /// The 99th percentile of what the generator itself adds before a request of an open loop is on its
+    /// way, in nanoseconds: how late the schedule was kept, or how long a request then took to be
+    /// written. `None` for a closed loop, whose requests leave when there is time for them, and where
+    /// there are too few to tell.
+    pub fn own_lag_p99_ns(&self) -> Option<u64> {
+        const FEWEST: u64 = 100;
+        if !self.info.load.is_open() {
+            return None;
+        }
+        [&self.lateness, &self.send_lag]
+            .into_iter()
+            .filter(|lag| lag.count() >= FEWEST)
+            .filter_map(|lag| lag.quantile_ns(0.99))
+            .max()
+    }
+
+    /// Requests that failed because this machine had no descriptor or port for them.
+    fn unsent_here(&self) -> u64 {
+        self.errors
+            .by_frequency()
+            .into_iter()
+            .filter(|error| error.key.cause == Cause::LocalLimit)
+            .map(|error| error.count)
+            .sum()
+    }
+
+    /// Requests per second of the measured window that succeeded and met every objective; `None` where
+    /// the phase has none.
+    pub fn goodput(&self) -> Option<f64> {
+        (!self.info.slo.is_empty()).then(|| per_second(self.total.good, self.measured_ns()))
+    }
+
+    /// Output tokens that came per second of the measured window, of all streams: events with tokens
+    /// as they came, times the tokens that one carried on average. `None` without streams or without
+    /// a whole second.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let per_event = self.total.streams.tokens_per_event()?;
+        let (mut events, mut seconds) = (0, 0u64);
+        for second in self.whole_seconds() {
+            events += second.counts.token_events;
+            seconds += 1;
+        }
+        (seconds > 0).then(|| events as f64 * per_event / seconds as f64)
+    }
+
+    /// The seconds that lie in the measured window as a whole.
+    pub fn whole_seconds(&self) -> impl Iterator<Item = &PhaseInterval> {
+        self.intervals.iter().filter(|interval| {
+            interval.from_ns >= self.measured_from_ns
+                && interval.from_ns + INTERVAL_NS <= self.measured_to_ns
+        })
+    }
+
+    /// Mean requests in flight in the measured window.
+    pub fn mean_in_flight(&self) -> f64 {
+        let sum: u64 = self.intervals.iter().map(|i| i.counts.in_flight_ns).sum();
+        sum as f64 / self.measured_ns().max(1) as f64
+    }
+
+    /// The same, by adding up how long each request took.
+    fn summed_in_flight(&self) -> f64 {
+        let sum: u64 = self.intervals.iter().map(|i| i.counts.overlap_ns).sum();
+        sum as f64 / self.measured_ns().max(1) as f64
+    }
+
+    /// Share of time in which the busiest worker was busy: the highest of any ten seconds in a row,
+    /// or of the whole phase where that is shorter.
+    pub fn busiest_worker(&self) -> f64 {
+        const SECONDS: usize = 10;
+        let measured: Vec<f64> = self
+            .whole_seconds()
+            .map(|interval| interval.counts.busiest_ns as f64 / INTERVAL_NS as f64)
+            .collect();
+        let width = SECONDS.min(measured.len()).max(1);
+        measured
+            .windows(width)
+            .map(|window| window.iter().sum::<f64>() / width as f64)
+            .fold(0.0, f64::max)
+    }
+
+    /// The measured requests of one kind, or all of them; `None` where that kind did not occur.
+    pub fn of(&self, part: Option<PartIndex>) -> Option<&RequestTally> {
+        match part {
+            None => Some(&self.total),
+            Some(PartIndex::Unit(unit)) => self.measured.requests().get(unit),
+            Some(PartIndex::Step(step)) => self.flow_steps.requests().get(step),
+        }
+    }
+
+    /// The latencies of successful requests of one kind.
+    pub fn latencies(&self, kind: LatencyKind) -> &Latencies {
+        self.total.latencies(kind)
+    }
+
+    pub(super) fn doubts(&self) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        let phase = self.index;
+        let (planned, ended) = (self.total.planned, self.total.outcomes.total());
+        let steps = self.flow_steps.total();
+        let (steps, steps_ended) = (steps.planned, steps.outcomes.total());
+        if self.ended_ns.is_some() && (planned, steps) != (ended, steps_ended) {
+            doubts.push(Doubt::BooksOpen {
+                phase,
+                planned: planned + steps,
+                ended: ended + steps_ended,
+            });
+        }
+        if let Some(lag_p99_ns) = self.own_lag_p99_ns()
+            && lag_p99_ns > LAG_LIMIT_NS
+        {
+            doubts.push(Doubt::GeneratorLate {
+                phase,
+                lag_p99_ns,
+                limit_ns: LAG_LIMIT_NS,
+            });
+        }
+        let unsent = self.unsent_here();
+        let attempted = planned + self.warmup.total().planned;
+        if unsent as f64 > UNSENT_LIMIT * attempted as f64 {
+            doubts.push(Doubt::GeneratorShort {
+                phase,
+                planned: attempted,
+                unsent,
+            });
+        }
+        doubts.extend(steadiness::doubts(self));
+        let (counted, summed) = (self.mean_in_flight(), self.summed_in_flight());
+        if self.ended_ns.is_some() && counted > 0.0 && (summed / counted - 1.0).abs() > 0.005 {
+            doubts.push(Doubt::LittleMismatch {
+                phase,
+                counted,
+                summed,
+            });
+        }
+        doubts
+    }
+}
+
+/// The length of one interval: a second.
+pub const INTERVAL_NS: u64 = 1_000_000_000;
+
+/// A count per second over a time in nanoseconds.
+pub fn per_second(count: u64, over_ns: u64) -> f64 {
+    if over_ns == 0 {
+        0.0
+    } else {
+        count as f64 / (over_ns as f64 / 1e9)
+    }
+}
