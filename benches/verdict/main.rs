@@ -22,7 +22,8 @@ fn main() {
     }
     let repetitions = if quick { 20 } else { 100 };
     let result = json!({
-        "percentile_gates": gates::tables(repetitions),
+        "percentile_gates": gates::tables(gates::Objection::Slower, repetitions * 3),
+        "error_rate": gates::tables(gates::Objection::NotOk, repetitions * 3),
         "early": gates::early(repetitions),
         "leaks_1h": leaks(1.0, repetitions),
         "leaks_8h": leaks(8.0, repetitions / 4),

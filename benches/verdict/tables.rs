@@ -11,6 +11,7 @@ pub(crate) fn all(results: &Value) -> Vec<(&'static str, String)> {
             "percentile-gates",
             percentile_gates(&results["percentile_gates"]),
         ),
+        ("error-rate", percentile_gates(&results["error_rate"])),
         ("early", early(&results["early"])),
         ("leaks", leaks(&results["leaks_1h"])),
         ("leaks-in-all", leaks_in_all(results)),

@@ -2,11 +2,16 @@
 
 use super::binomial::{Share, lower_bound, upper_bound};
 use super::bursts::Bursts;
-use super::correlation::{Second, effective};
+use super::correlation::{Memory, Second, effective};
 use super::early::Alphas;
 
 /// From this design effect on, requests over the limit come in bursts.
 const BURSTY: f64 = 2.0;
+
+/// So many quiet seconds in a row are within a burst, where lower thresholds show how long moments
+/// resemble each other, and where nothing but the bursts themselves shows it.
+const QUIET_S: usize = 1;
+const QUIET_ALONE_S: usize = 15;
 
 /// A share with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +41,12 @@ pub struct Counted {
     pub open: u64,
 }
 
-/// The bounds of a share, from the seconds of each stratum at the limit itself and at lower thresholds.
+/// The bounds of a share, from the seconds of each stratum at the limit itself and at lower thresholds, if
+/// there are any.
+///
+/// A FAIL looks at the limit alone: where much is over it the design effect is not underestimated, except
+/// by batches that resemble their neighbours. A PASS, with little over the limit, looks at the lower
+/// thresholds too, where most of it shows; without any, at the memory of batches and at wider bursts.
 ///
 /// `None` where fewer than two seconds show how the requests hang together.
 pub fn share_bounds(
@@ -45,16 +55,19 @@ pub fn share_bounds(
     alphas: Alphas,
 ) -> Option<ShareBounds> {
     let alpha = alphas.pass.unwrap_or(alphas.fail);
-    let (for_pass, for_fail) = (
-        effective(thresholds, alpha)?,
-        effective(thresholds, alphas.fail)?,
-    );
+    let (memory, quiet_s) = if thresholds.len() > 1 {
+        (Memory::None, QUIET_S)
+    } else {
+        (Memory::FirstOrder, QUIET_ALONE_S)
+    };
+    let for_pass = effective(thresholds, alpha, memory)?;
+    let for_fail = effective(thresholds.get(..1)?, alphas.fail, Memory::FirstOrder)?;
     let scaled = |count: u64, total: u64, requests: f64| Share {
         count: count as f64 / total.max(1) as f64 * requests,
         total: requests,
     };
     let bursts = (for_pass.design_effect > BURSTY)
-        .then(|| Bursts::of(&thresholds[0]))
+        .then(|| Bursts::of(&thresholds[0], quiet_s))
         .filter(|bursts| bursts.count > 0);
     let total = counted.total + counted.open;
     let most = scaled(counted.at_most + counted.open, total, for_pass.requests);

@@ -9,8 +9,8 @@ use super::correlation::{Second, normal_quantile};
 /// The events behind the requests over a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bursts {
-    /// How many there were: stretches of seconds with something over the limit, not more than one
-    /// second apart.
+    /// How many there were: stretches of seconds with something over the limit, with no more than so many
+    /// quiet seconds in a row between.
     pub count: u64,
     /// The squared coefficient of variation of their sizes; at least 1, that of an exponential
     /// distribution, where there are fewer than ten.
@@ -24,8 +24,8 @@ const FEW: f64 = 10.0;
 const WIDENED: f64 = 1.5;
 
 impl Bursts {
-    /// The bursts in the seconds of each stratum (phase).
-    pub fn of(strata: &[Vec<Second>]) -> Self {
+    /// The bursts in the seconds of each stratum (phase); more quiet seconds than these part two of them.
+    pub fn of(strata: &[Vec<Second>], quiet_s: usize) -> Self {
         let mut sizes: Vec<f64> = Vec::new();
         for stratum in strata {
             let mut last = None;
@@ -33,7 +33,7 @@ impl Bursts {
                 if second.over == 0 {
                     continue;
                 }
-                let goes_on = last.is_some_and(|last| at - last <= 2);
+                let goes_on = last.is_some_and(|last| at - last <= quiet_s + 1);
                 match sizes.last_mut() {
                     Some(size) if goes_on => *size += second.over as f64,
                     _ => sizes.push(second.over as f64),
@@ -85,21 +85,25 @@ mod tests {
 
     #[test]
     fn neighbouring_seconds_are_one_burst() {
-        let bursts = |over: &[u64]| Bursts::of(&[seconds(over)]).count;
+        let bursts = |over: &[u64]| Bursts::of(&[seconds(over)], 1).count;
         assert_eq!(bursts(&[0, 0, 0]), 0);
         assert_eq!(bursts(&[5, 60, 1, 0, 0, 0, 7]), 2);
         // One quiet second between them does not part them; two do.
         assert_eq!(bursts(&[5, 0, 5]), 1);
         assert_eq!(bursts(&[5, 0, 0, 5]), 2);
+        assert_eq!(Bursts::of(&[seconds(&[5, 0, 0, 5])], 2).count, 1);
         // What lies in two phases is not one burst.
-        assert_eq!(Bursts::of(&[seconds(&[0, 5]), seconds(&[5, 0])]).count, 2);
+        assert_eq!(
+            Bursts::of(&[seconds(&[0, 5]), seconds(&[5, 0])], 1).count,
+            2
+        );
     }
 
     #[test]
     fn few_bursts_reach_far_and_many_even_ones_do_not() {
         let reach = |count: usize| {
             let over: Vec<u64> = (0..count * 4).map(|at| u64::from(at % 4 == 0)).collect();
-            Bursts::of(&[seconds(&over)]).reach(ALPHA)
+            Bursts::of(&[seconds(&over)], 1).reach(ALPHA)
         };
         assert_eq!(reach(0), 1.0);
         assert!(reach(1) > 20.0, "{}", reach(1));

@@ -4,7 +4,7 @@
 //! runs of one service differ "significantly" in half of all cases where runs vary by 2 %. The logarithm
 //! of a run's percentile as the datum keeps the promise (Kalibera and Jones 2013 on where to repeat).
 
-use super::correlation::{normal_quantile, student_quantile_real};
+use super::correlation::student_quantile_real;
 
 /// A ratio with its two-sided 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,6 +15,10 @@ pub struct Ratio {
     pub lower: f64,
     /// Upper bound.
     pub upper: f64,
+    /// Where the true ratio lies above, at 95 % on this side alone.
+    pub at_least: f64,
+    /// Where it lies below, at 95 % on this side alone.
+    pub at_most: f64,
     /// The relative standard deviation from run to run that the interval rests on.
     pub spread: f64,
 }
@@ -80,18 +84,34 @@ pub fn paired_ratio(old: &[f64], new: &[f64], alpha: f64) -> Option<Ratio> {
     ))
 }
 
-/// How many runs on each side would show a relative change of this size nine times out of ten.
+/// How many runs on each side would show a relative change of this size nine times out of ten, and that
+/// there is none that large nineteen times out of twenty where nothing has changed.
+///
+/// The smallest `n ≥ 3` with `ln(1 + change) ≥ s·√(2/n) · max(t(1−α/2) + t(0.9), t(1−α) + t(1−α/2))`, with
+/// `n − 1` degrees of freedom: those of pairs, and the fewest that Welch's t may have. (Two one-sided
+/// tests; Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.)
 pub fn runs_to_see(change: f64, spread: f64, alpha: f64) -> u32 {
-    let z = normal_quantile(1.0 - alpha / 2.0) + normal_quantile(0.9);
-    let needed = 2.0 * (z * spread / change.ln_1p()).powi(2);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a positive estimate; a float cast saturates"
-    )]
-    // Two more pay for not knowing the spread.
-    let runs = needed.ceil() as u32 + 2;
-    runs.max(3)
+    const MOST: u32 = 1 << 20;
+    let enough = |runs: u32| {
+        let freedom = f64::from(runs - 1);
+        let t = |probability: f64| student_quantile_real(probability, freedom);
+        let reach = (t(1.0 - alpha / 2.0) + t(0.9)).max(t(1.0 - alpha) + t(1.0 - alpha / 2.0));
+        change.ln_1p() >= spread * (2.0 / f64::from(runs)).sqrt() * reach
+    };
+    // What is enough stays enough with more runs.
+    let (mut too_few, mut runs) = (2, 3);
+    while runs < MOST && !enough(runs) {
+        (too_few, runs) = (runs, runs * 2);
+    }
+    while runs - too_few > 1 {
+        let middle = u32::midpoint(too_few, runs);
+        if enough(middle) {
+            runs = middle;
+        } else {
+            too_few = middle;
+        }
+    }
+    runs
 }
 
 /// Fewer runs than this say nothing about how runs vary.
@@ -121,11 +141,14 @@ impl Logs {
 }
 
 fn interval(difference: f64, error: f64, freedom: f64, spread: f64, alpha: f64) -> Ratio {
-    let reach = student_quantile_real(1.0 - alpha / 2.0, freedom) * error;
+    let reach = |alpha: f64| student_quantile_real(1.0 - alpha, freedom) * error;
+    let (both, one) = (reach(alpha / 2.0), reach(alpha));
     Ratio {
         value: difference.exp(),
-        lower: (difference - reach).exp(),
-        upper: (difference + reach).exp(),
+        lower: (difference - both).exp(),
+        upper: (difference + both).exp(),
+        at_least: (difference - one).exp(),
+        at_most: (difference + one).exp(),
         spread,
     }
 }
@@ -152,7 +175,9 @@ mod tests {
     fn equal_services_rarely_differ_and_a_shift_is_found_with_the_runs_asked_for() {
         let mut rng = Pcg64Mcg::seed_from_u64(5);
         let asked = runs_to_see(0.05, 0.02, ALPHA) as usize;
-        assert!((5..=8).contains(&asked), "{asked}");
+        assert!((6..=8).contains(&asked), "{asked}");
+        assert_eq!(runs_to_see(0.05, 0.0, ALPHA), 3);
+        assert!((28..=32).contains(&runs_to_see(0.05, 0.05, ALPHA)));
         let (mut alarms, mut found) = (0, 0);
         for _ in 0..400 {
             let old = runs(asked, 0.0, &mut rng);

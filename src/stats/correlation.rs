@@ -18,12 +18,26 @@ pub struct Second {
     pub over: u64,
 }
 
+/// What is assumed about batches that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// They are independent.
+    None,
+    /// One resembles the next, as far as it shows: an autoregressive process of the first order.
+    FirstOrder,
+}
+
 /// By how much the variance of the share exceeds that of independent requests; at least 1.
 ///
 /// With the seconds of each stratum (phase) grouped into runs of nearly equal length, `batches` in
 /// all, and `p_s` the share of a stratum: `V = Σ_s m_s/(m_s−1) · Σ_b (k_b − p_s·n_b)² / N²`, and the
 /// effect is `V / (p(1−p)/N)`. That phases differ from each other is no chance, and adds nothing.
-pub fn design_effect(strata: &[Vec<Second>], batches: usize) -> f64 {
+///
+/// Batches that are shorter than what makes requests resemble each other are not independent either.
+/// With [`Memory::FirstOrder`] and a correlation `r` of neighbours that is more than chance
+/// (`r > 1.645/√m`), `V` is multiplied by `(1 + ρ)/(1 − ρ)`, `ρ = min(r + (1 + 4r)/m, 0.9)` (Kendall's
+/// correction of the bias; Biometrika 41, 1954).
+pub fn design_effect(strata: &[Vec<Second>], batches: usize, memory: Memory) -> f64 {
     let all = || strata.iter().flatten();
     let seconds = all().count();
     let total: u64 = all().map(|second| second.requests).sum();
@@ -32,23 +46,49 @@ pub fn design_effect(strata: &[Vec<Second>], batches: usize) -> f64 {
         return 1.0;
     }
     let (total, over) = (total as f64, over as f64);
-    let squares: f64 = strata
+    let deviations: Vec<Vec<f64>> = strata
         .iter()
         .map(|stratum| {
             let part = (batches * stratum.len()).div_ceil(seconds);
-            within_stratum(stratum, part.clamp(2, stratum.len().max(2)))
+            deviations(stratum, part.clamp(2, stratum.len().max(2)))
         })
-        .sum();
+        .collect();
+    let square = |of: &Vec<f64>| of.iter().map(|deviation| deviation.powi(2)).sum::<f64>();
+    let with_bias = |of: &Vec<f64>| {
+        let m = of.len() as f64;
+        if of.is_empty() {
+            0.0
+        } else {
+            m / (m - 1.0) * square(of)
+        }
+    };
+    let squares: f64 = deviations.iter().map(with_bias).sum();
     let share = over / total;
-    (squares / (total * total) / (share * (1.0 - share) / total)).max(1.0)
+    let mut effect = squares / (total * total) / (share * (1.0 - share) / total);
+    if memory == Memory::FirstOrder {
+        let count = deviations.iter().map(Vec::len).sum::<usize>() as f64;
+        let neighbours = deviations.iter().flat_map(|of| of.windows(2));
+        let products: f64 = neighbours.map(|pair| pair[0] * pair[1]).sum();
+        let correlation = products / deviations.iter().map(square).sum::<f64>();
+        if correlation > CHANCE / count.sqrt() {
+            let memory = (correlation + (1.0 + 4.0 * correlation) / count).min(LONGEST_MEMORY);
+            effect *= (1.0 + memory) / (1.0 - memory);
+        }
+    }
+    effect.max(1.0)
 }
 
-/// `m/(m−1) · Σ_b (k_b − p·n_b)²` of one stratum.
-fn within_stratum(seconds: &[Second], batches: usize) -> f64 {
+/// The correlation of neighbours is more than chance above so many standard deviations.
+const CHANCE: f64 = 1.645;
+/// From so few batches a longer memory cannot be told from a trend.
+const LONGEST_MEMORY: f64 = 0.9;
+
+/// `k_b − p·n_b` of each batch of one stratum; none where there is nothing to compare.
+fn deviations(seconds: &[Second], batches: usize) -> Vec<f64> {
     let total: u64 = seconds.iter().map(|second| second.requests).sum();
     let over: u64 = seconds.iter().map(|second| second.over).sum();
     if seconds.len() < 2 || total == 0 {
-        return 0.0;
+        return Vec::new();
     }
     let share = over as f64 / total as f64;
     let mut sums = vec![(0.0, 0.0); batches];
@@ -57,9 +97,7 @@ fn within_stratum(seconds: &[Second], batches: usize) -> f64 {
         *n += second.requests as f64;
         *k += second.over as f64;
     }
-    let squares: f64 = sums.iter().map(|(n, k)| (k - share * n).powi(2)).sum();
-    let m = batches as f64;
-    m / (m - 1.0) * squares
+    sums.iter().map(|(n, k)| k - share * n).collect()
 }
 
 /// The size of the independent sample that a correlated one is worth.
@@ -75,7 +113,7 @@ pub struct Effective {
 ///
 /// `None` when there are fewer than two seconds: then nothing is known about how the requests hang
 /// together. The number of batches is 15 and 30, or the number of seconds where that is smaller.
-pub fn effective(thresholds: &[Vec<Vec<Second>>], alpha: f64) -> Option<Effective> {
+pub fn effective(thresholds: &[Vec<Vec<Second>>], alpha: f64, memory: Memory) -> Option<Effective> {
     let strata = thresholds.first()?;
     let seconds = strata.iter().map(Vec::len).sum::<usize>();
     if seconds < 2 {
@@ -84,7 +122,9 @@ pub fn effective(thresholds: &[Vec<Vec<Second>>], alpha: f64) -> Option<Effectiv
     let total: u64 = strata.iter().flatten().map(|second| second.requests).sum();
     let design_effect = thresholds
         .iter()
-        .flat_map(|strata| [15, 30].map(|batches| design_effect(strata, batches.min(seconds))))
+        .flat_map(|strata| {
+            [15, 30].map(|batches| design_effect(strata, batches.min(seconds), memory))
+        })
         .fold(1.0, f64::max);
     let penalty = normal_quantile(1.0 - alpha) / student_quantile(1.0 - alpha, seconds.min(15) - 1);
     Some(Effective {
@@ -127,7 +167,7 @@ mod tests {
     #[test]
     fn even_seconds_have_no_effect() {
         let even = seconds((0..300).map(|_| (50, 5)));
-        assert_eq!(design_effect(&[even], 30), 1.0);
+        assert_eq!(design_effect(&[even], 30, Memory::FirstOrder), 1.0);
     }
 
     #[test]
@@ -135,17 +175,34 @@ mod tests {
         // All 100 slow requests lie in one second out of 60.
         let stalled = seconds((0..60).map(|second| (100, if second == 30 { 100 } else { 0 })));
         let strata = vec![stalled];
-        let effect = design_effect(&strata, 30);
+        let effect = design_effect(&strata, 30, Memory::None);
         assert!(effect > 50.0, "{effect}");
-        let worth = effective(&[strata], ALPHA).expect("enough seconds");
+        let worth = effective(&[strata], ALPHA, Memory::None).expect("enough seconds");
         assert!(worth.requests < 120.0, "{worth:?}");
     }
 
     #[test]
+    fn batches_that_resemble_their_neighbours_are_not_independent() {
+        // Ten batches of 30 are calm, twenty in a row are wild: 15 s each would be one event, not twenty.
+        let waves = |length: usize| {
+            seconds((0..300).map(|second| (100, if second / length % 2 == 1 { 6 } else { 2 })))
+        };
+        let effect = |length: usize, memory| design_effect(&[waves(length)], 30, memory);
+        let slow = effect(75, Memory::FirstOrder) / effect(75, Memory::None);
+        assert!((5.0..=19.0).contains(&slow), "{slow}");
+        // Waves that are shorter than a batch leave no memory from one to the next.
+        let fast = effect(3, Memory::FirstOrder) / effect(3, Memory::None);
+        assert_eq!(fast, 1.0);
+    }
+
+    #[test]
     fn too_short_to_know() {
-        assert_eq!(effective(&[vec![seconds([(1000, 3)])]], ALPHA), None);
+        assert_eq!(
+            effective(&[vec![seconds([(1000, 3)])]], ALPHA, Memory::None),
+            None
+        );
         let two = vec![seconds([(1000, 3), (1000, 3)])];
-        let two = effective(&[two], ALPHA).expect("two seconds");
+        let two = effective(&[two], ALPHA, Memory::None).expect("two seconds");
         // One degree of freedom: t is 6.31, so that most of the sample is paid for not knowing.
         assert!(two.requests < 2000.0 * 0.07, "{two:?}");
     }
@@ -154,8 +211,11 @@ mod tests {
     fn phases_may_differ_without_being_noise() {
         let calm = seconds((0..60).map(|_| (100, 0)));
         let wild = seconds((0..60).map(|_| (100, 3)));
-        assert_eq!(design_effect(&[calm.clone(), wild.clone()], 30), 1.0);
-        assert!(design_effect(&[[calm, wild].concat()], 30) > 2.0);
+        assert_eq!(
+            design_effect(&[calm.clone(), wild.clone()], 30, Memory::None),
+            1.0
+        );
+        assert!(design_effect(&[[calm, wild].concat()], 30, Memory::None) > 2.0);
     }
 
     /// A service whose true p99 lies on the limit, 50 requests a second for 300 s: false PASS and
@@ -187,7 +247,8 @@ mod tests {
                     .collect();
                 let at =
                     |index: usize| vec![seconds(rows.iter().map(|(n, over)| (*n, over[index])))];
-                let worth = effective(&[at(0), at(1), at(2)], ALPHA).expect("300 seconds");
+                let worth =
+                    effective(&[at(0), at(1), at(2)], ALPHA, Memory::None).expect("300 seconds");
                 let over: u64 = rows.iter().map(|(_, over)| over[0]).sum();
                 let share = Share {
                     count: over as f64 / 15_000.0 * worth.requests,

@@ -22,7 +22,7 @@ pub use bounds::{Counted, ShareBounds, share_bounds};
 pub use bursts::Bursts;
 pub use compare::{Ratio, paired_ratio, ratio, runs_to_see};
 pub use correlation::{
-    Effective, Second, design_effect, effective, normal_quantile, student_quantile,
+    Effective, Memory, Second, design_effect, effective, normal_quantile, student_quantile,
 };
 pub use early::{Alphas, Looks, Sides};
 pub use leak::{

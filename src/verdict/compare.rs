@@ -294,14 +294,19 @@ fn weigh(
     let change = judge(ratio, metric.op, options.margin);
     let percent = |value: f64| units::percent((value - 1.0).abs());
     let direction = |value: f64| if value < 1.0 { "−" } else { "+" };
+    // That it is no worse, or the same, is said of each side by itself.
+    let (lower, upper, how) = match change {
+        Change::Same | Change::NotWorse => (ratio.at_least, ratio.at_most, "at 95 % each"),
+        _ => (ratio.lower, ratio.upper, "at 95 %"),
+    };
     let mut reason = format!(
-        "{}{}, between {}{} and {}{} at 95 %; {} matters",
+        "{}{}, between {}{} and {}{} {how}; {} matters",
         direction(ratio.value),
         percent(ratio.value),
-        direction(ratio.lower),
-        percent(ratio.lower),
-        direction(ratio.upper),
-        percent(ratio.upper),
+        direction(lower),
+        percent(lower),
+        direction(upper),
+        percent(upper),
         units::percent(options.margin)
     );
     if change == Change::Unclear {
@@ -317,17 +322,19 @@ fn weigh(
 fn judge(ratio: Ratio, op: Op, margin: f64) -> Change {
     let (most, least) = (1.0 + margin, 1.0 / (1.0 + margin));
     // As if less were good.
-    let (lower, upper) = match op {
-        Op::Above => (1.0 / ratio.upper, 1.0 / ratio.lower),
-        Op::Below => (ratio.lower, ratio.upper),
+    let as_less = |lower: f64, upper: f64| match op {
+        Op::Above => (1.0 / upper, 1.0 / lower),
+        Op::Below => (lower, upper),
     };
+    let (lower, upper) = as_less(ratio.lower, ratio.upper);
+    let (at_least, at_most) = as_less(ratio.at_least, ratio.at_most);
     if lower > most {
         Change::Worse
     } else if upper < least {
         Change::Better
-    } else if upper < most && lower > least {
+    } else if at_most < most && at_least > least {
         Change::Same
-    } else if upper < most {
+    } else if at_most < most {
         Change::NotWorse
     } else {
         Change::Unclear

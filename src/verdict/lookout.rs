@@ -5,10 +5,10 @@
 
 use super::Verdict;
 use super::requests::{Objection, allowed_share};
-use crate::gate::{self, Gate, LatencyKind};
+use crate::gate::{self, Gate};
 use crate::record::{
-    Distribution as _, INTERVAL_NS, Interval, PackedLatencies, PartIndex, PhaseInfo, PhaseRecord,
-    Population, RequestInfo, RequestTally, find_part,
+    INTERVAL_NS, Interval, PackedLatencies, PartIndex, PhaseInfo, PhaseRecord, Population,
+    RequestInfo, RequestTally, find_part,
 };
 use crate::stats::{Counted, Looks, Second, Sides, share_bounds};
 
@@ -264,11 +264,7 @@ impl Watched {
         };
         let mut total = RequestTally::default();
         whole.iter().for_each(|tally| total.merge(tally));
-        let mut objections = vec![self.objection];
-        for quantile in [0.95, 0.99] {
-            let limit = total.response.quantile_ns(quantile);
-            objections.extend(limit.map(|ns| Objection::Slower(LatencyKind::Response, ns)));
-        }
+        let objections = self.objection.with_companions(&total.response);
         let seconds = objections
             .iter()
             .map(|objection| {

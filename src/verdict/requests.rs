@@ -30,6 +30,18 @@ impl Objection {
         }
     }
 
+    /// This objection and those at which the design effect is taken beside it: the observed p95 and p99 of
+    /// the response time. Whether requests fail together shows in those that fail, and in no latency.
+    pub(super) fn with_companions(self, response: &Latencies) -> Vec<Self> {
+        let mut all = vec![self];
+        if matches!(self, Self::Slower(..)) {
+            let lower = [0.95, 0.99].map(|quantile| response.quantile_ns(quantile));
+            let slower = |ns| Self::Slower(LatencyKind::Response, ns);
+            all.extend(lower.into_iter().flatten().map(slower));
+        }
+        all
+    }
+
     pub(super) fn count<H: Distribution>(self, tally: &RequestTally<H>) -> Over {
         match self {
             Self::Slower(kind, limit_ns) => tally.over(kind, limit_ns),
@@ -235,7 +247,6 @@ fn share_evidence(
     alphas: Alphas,
 ) -> Option<ShareEvidence> {
     let over = objection.count(total);
-    // The design effect is taken at the gate's own threshold and at the observed p95 and p99.
     let seconds = |objection: Objection| -> Vec<Vec<Second>> {
         let of_phase = |phase: &&PhaseRecord| {
             subject
@@ -245,12 +256,11 @@ fn share_evidence(
         };
         subject.phases.iter().map(of_phase).collect()
     };
-    let mut thresholds = vec![seconds(objection)];
-    for quantile in [0.95, 0.99] {
-        if let Some(limit) = total.response.quantile_ns(quantile) {
-            thresholds.push(seconds(Objection::Slower(LatencyKind::Response, limit)));
-        }
-    }
+    let thresholds: Vec<Vec<Vec<Second>>> = objection
+        .with_companions(&total.response)
+        .into_iter()
+        .map(seconds)
+        .collect();
     let counted = Counted {
         at_most: over.at_most,
         at_least: over.at_least,

@@ -33,11 +33,16 @@ fn what_was_measured_keeps_the_promises() {
     assert!(number(&results["leaks_1h"]["false_fail"]) <= 0.01);
     assert_eq!(number(&results["leaks_8h"]["false_fail"]), 0.0);
     assert!(number(&results["leaks_1h"]["pass"]) > 0.46);
-    for process in ["independent", "AR 0.9, 20 %", "M/M/1 at 0.9"] {
-        // On the limit every verdict is wrong; 100 runs show 5 % to four points.
+    for process in [
+        "independent",
+        "AR 0.9, 20 %",
+        "AR 0.98, 50 %",
+        "M/M/1 at 0.9",
+    ] {
+        // On the limit every verdict is wrong; 300 runs show 5 % to two and a half points, 100 to four.
         for cell in results["percentile_gates"][process].as_array().unwrap() {
             assert!(
-                number(&cell[0]) <= 0.10 && number(&cell[1]) <= 0.10,
+                number(&cell[0]) <= 0.075 && number(&cell[1]) <= 0.075,
                 "{process}: {cell}"
             );
         }
@@ -46,6 +51,21 @@ fn what_was_measured_keeps_the_promises() {
             number(&early[0][0]) <= 0.10 && number(&early[0][1]) <= 0.10,
             "{process}: {early}"
         );
+    }
+    for process in ["independent", "AR 0.9, 20 %", "stalls"] {
+        for cell in results["error_rate"][process].as_array().unwrap() {
+            assert!(
+                number(&cell[0]) <= 0.075 && number(&cell[1]) <= 0.075,
+                "{process}: {cell}"
+            );
+        }
+    }
+    // With the runs that are asked for: same is called same, and a change of the margin is seen.
+    for (spread, cells) in results["comparison"].as_object().unwrap() {
+        let of = |place: usize| number(&cells[place]);
+        assert!(of(2) <= 0.05, "{spread}: worse or better {}", of(2));
+        assert!(of(3) >= 0.95, "{spread}: same {}", of(3));
+        assert!(of(4) >= 0.90 && of(5) >= 0.90, "{spread}: {cells}");
     }
     // Far from the limit at least half of the requests are saved.
     let independent = &results["early"]["independent"];

@@ -747,6 +747,60 @@ fn a_phase_that_never_settled_bears_only_verdicts_that_its_change_could_not_turn
 }
 
 #[test]
+fn a_warm_up_that_was_too_short_bears_only_verdicts_that_do_not_rest_on_it() {
+    // Five minutes, of which the first hundred seconds are unlike the rest.
+    let story = |first: f64, then: f64| -> Vec<Second> {
+        (0..300)
+            .map(|second| answers(50, if second < 100 { first } else { then }))
+            .collect()
+    };
+    let judge = |gate: &str, seconds: &[Second]| {
+        let result = only_gate(with(gate, seconds));
+        (result.verdict, result.reason)
+    };
+    let cold = story(150.0, 60.0);
+    let (verdict, reason) = judge("response.p95 < 100ms", &cold);
+    assert_eq!(verdict, Verdict::Inconclusive, "{reason}");
+    assert!(
+        reason.starts_with("the warm-up was too short: the first 100 s of the measured window")
+            && reason.contains("with them the gate is FAIL, without them PASS: "),
+        "{reason}"
+    );
+    // Missed by all of them, and met by all of them.
+    assert_eq!(judge("response.p95 < 50ms", &cold).0, Verdict::Fail);
+    assert_eq!(judge("response.p95 < 200ms", &cold).0, Verdict::Pass);
+    // An empty queue at first: a PASS rests on it, and a FAIL is safe.
+    let empty = story(60.0, 150.0);
+    let (verdict, reason) = judge("response.p10 < 100ms", &empty);
+    assert_eq!(verdict, Verdict::Inconclusive, "{reason}");
+    assert!(reason.contains("without them FAIL"), "{reason}");
+    assert_eq!(judge("response.p95 < 100ms", &empty).0, Verdict::Fail);
+    // The share of errors did not change.
+    assert_eq!(judge("error_rate < 1%", &cold).0, Verdict::Pass);
+}
+
+#[test]
+fn no_error_in_a_service_whose_latency_wanders_shows_that_there_are_few() {
+    // Latencies hang together for a minute each time; errors do not come at all, or in one burst.
+    let seconds = |failed: usize| -> Vec<Second> {
+        (0..300)
+            .map(|second| {
+                let slow = if second / 60 % 2 == 0 { 20.0 } else { 90.0 };
+                let failed = if second == 150 { failed } else { 0 };
+                answers(100 - failed, slow).and_other(failed, Outcome::BadStatus)
+            })
+            .collect()
+    };
+    let judge = |failed| only_gate(with("error_rate < 0.1%", &seconds(failed)));
+    let none = judge(0);
+    assert_eq!(none.verdict, Verdict::Pass, "{}", none.reason);
+    assert_eq!(none.share.unwrap().design_effect, 1.0);
+    // Of a single burst nobody knows how often it comes.
+    let burst = judge(20);
+    assert_eq!(burst.verdict, Verdict::Inconclusive, "{}", burst.reason);
+}
+
+#[test]
 fn a_ramp_is_no_drift_and_what_comes_after_it_is_looked_at() {
     use bench::record::LoadInfo;
     use bench::schedule::{Profile, Stage};
