@@ -1,6 +1,7 @@
 //! The arguments of `bench gpu` and `bench agent`.
 
 use super::args::FormatArg;
+use super::database::DatabaseArgs;
 use crate::commands::{AgentOptions, CommandError, Format, GpuOptions};
 use crate::units;
 use clap::Args;
@@ -38,11 +39,15 @@ pub(super) struct GpuArgs {
     /// Use this NVML library instead of the system's.
     #[arg(long, value_name = "FILE")]
     nvml_library: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
-impl From<GpuArgs> for GpuOptions {
-    fn from(args: GpuArgs) -> Self {
-        Self {
+impl GpuArgs {
+    pub(super) fn options(self) -> Result<GpuOptions, CommandError> {
+        let args = self;
+        Ok(GpuOptions {
+            database: args.database.address()?,
             list: args.list,
             only: args.only,
             quick: args.quick,
@@ -55,7 +60,7 @@ impl From<GpuArgs> for GpuOptions {
             },
             cuda_library: args.cuda_library,
             nvml_library: args.nvml_library,
-        }
+        })
     }
 }
 

@@ -97,7 +97,7 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
         Command::Prune(args) => {
             commands::prune(&args.results.results, args.rules(), args.yes, output)
         }
-        Command::Gpu(args) => commands::gpu(&args.into(), output),
+        Command::Gpu(args) => commands::gpu(&args.options()?, output),
         Command::Compare(args) => {
             let options = CompareOptions {
                 margin: args.margin,

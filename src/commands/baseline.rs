@@ -31,13 +31,47 @@ const LAST_PASS: &str = "last-pass";
 
 /// What goes into the journal: the baseline, or why there is none.
 ///
+/// A database that does not answer changes nothing where the folders hold what is asked for. Where they do
+/// not, the run is refused now, before any load: it would end without the comparison that it was asked for,
+/// and nothing is lost yet.
+///
 /// # Errors
-/// When a run that was named is not there, or may not be compared with this one.
-pub(super) fn find(
+/// When a run that was named is not there, or may not be compared with this one, or nobody can tell.
+pub(super) fn look_up(
     options: &BaselineOptions,
     header: &Header,
     output: Output,
 ) -> Result<Entry, CommandError> {
+    let Err(silence) = options.origin.answers() else {
+        return find(options, header, output);
+    };
+    let folders = BaselineOptions {
+        origin: Origin::Folders(options.results.clone()),
+        ..options.clone()
+    };
+    let refused = |lack: String| {
+        CommandError::setup(
+            format!("{silence}; {lack}"),
+            "without --baseline the run is judged by its own gates, and `bench push --all` sends it later",
+        )
+    };
+    let below = options.results.display();
+    match find(&folders, header, output) {
+        Ok(Entry::Doubt(Doubt::NoBaseline { found, needed, .. })) => Err(refused(format!(
+            "below `{below}` are {found} of the {needed} comparable runs with PASS that it takes"
+        ))),
+        Ok(entry) => {
+            output.warn(&format!(
+                "warning: {silence}; compared with the runs below `{below}` instead"
+            ));
+            Ok(entry)
+        }
+        Err(CommandError::Setup { message, .. }) => Err(refused(message)),
+        Err(error) => Err(error),
+    }
+}
+
+fn find(options: &BaselineOptions, header: &Header, output: Output) -> Result<Entry, CommandError> {
     let runs = if options.asked == LAST_PASS {
         passes(options, header, None, output)?
     } else {

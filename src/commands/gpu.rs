@@ -1,16 +1,19 @@
 //! `bench gpu`: what the GPUs of this host can do.
 
 use super::input::CommandError;
+use super::push::push_after_suite;
 use super::{Ending, Format, Output};
 use crate::gpu::Nvml;
 use crate::gpu::cuda::Cuda;
 use crate::gpu::suite::{Effort, Suite, TESTS, Test};
+use crate::history::{RunSummary, SUMMARY_FILE};
 use crate::record::{SUITE_SCHEMA, SuiteRecord};
 use crate::report;
-use crate::store::{new_run_id, write_file};
+use crate::store::{Address, RunFolder, StoreError, new_run_id};
+use crate::telemetry;
 use crate::units;
-use crate::verdict::{Verdict, judge_suite};
-use std::path::PathBuf;
+use crate::verdict::{SuiteJudgement, Verdict, judge_suite};
+use std::path::{Path, PathBuf};
 
 /// How the suite is run.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct GpuOptions {
     pub cuda_library: Option<PathBuf>,
     /// The same for NVML.
     pub nvml_library: Option<PathBuf>,
+    /// The database that gets the results.
+    pub database: Option<Address>,
 }
 
 /// A device that carries this word in its name makes its values up.
@@ -54,6 +59,7 @@ pub fn gpu(options: &GpuOptions, output: Output) -> Result<Ending, CommandError>
         schema: SUITE_SCHEMA,
         id: new_run_id(started_at, "gpu"),
         started_at: started_at.to_string(),
+        host: telemetry::environment(&options.results, None, Vec::new()).host,
         bench_version: env!("CARGO_PKG_VERSION").to_owned(),
         quick: options.quick,
         seed: options.seed,
@@ -72,29 +78,45 @@ pub fn gpu(options: &GpuOptions, output: Output) -> Result<Ending, CommandError>
         Ok(cuda) => measure(&cuda, &suite, options, &mut record, output),
         Err(reason) => record.unavailable = Some(reason.to_string()),
     }
+    let took = jiff::Timestamp::now().duration_since(started_at);
+    record.took_s = took.as_secs_f64().max(0.0);
     let judged = judge_suite(&record);
-    let folder = options.results.join(&record.id);
-    for (name, bytes) in report::suite_files(&record, &judged) {
-        write_file(&folder.join(name), &bytes).map_err(|error| {
-            CommandError::setup(
-                error.to_string(),
-                "choose a folder that can be written with --results",
-            )
-        })?;
-    }
+    let folder = keep(&options.results, &record, &judged).map_err(|error| {
+        CommandError::setup(
+            error.to_string(),
+            "choose a folder that can be written with --results",
+        )
+    })?;
     output.say(&format!(
         "report: {}\n",
-        folder.join("report.html").display()
+        folder.path().join("report.html").display()
     ));
     output.result(&match options.format {
         Format::Text => report::suite_console(&record, &judged, output.width().max(120)),
         Format::Json => report::suite_json(&record, &judged),
     });
+    if let Some(address) = &options.database {
+        push_after_suite(&folder, address, output);
+    }
     Ok(match judged.verdict {
         Verdict::Pass => Ending::Pass,
         Verdict::Fail => Ending::Fail,
         Verdict::Inconclusive => Ending::Inconclusive,
     })
+}
+
+/// Writes the record and its views into a folder of their own.
+fn keep(
+    results: &Path,
+    record: &SuiteRecord,
+    judged: &SuiteJudgement,
+) -> Result<RunFolder, StoreError> {
+    let folder = RunFolder::for_suite(results, &record.id);
+    let mut files = report::suite_files(record, judged);
+    let summary = RunSummary::of_suite(record, judged);
+    files.push((SUMMARY_FILE.to_owned(), summary.to_json()));
+    folder.write(&files)?;
+    Ok(folder)
 }
 
 fn measure(

@@ -4,6 +4,7 @@ use super::input::CommandError;
 use super::judge::read_run;
 use super::{Ending, Format, Output, push};
 use crate::gate::metric_named;
+use crate::gpu::suite::TESTS;
 use crate::history::{Filter, MergedPhase, RunSummary, trends};
 use crate::record::RunFigures;
 use crate::report;
@@ -73,10 +74,13 @@ pub enum HistoryFormat {
 pub fn history(options: &HistoryOptions, output: Output) -> Result<Ending, CommandError> {
     let wanted = match (&options.view, options.format) {
         (HistoryView::Trend(trend), _) => {
-            metric_named(&trend.metric).map_err(|(message, hint)| {
-                CommandError::setup(message, hint.unwrap_or_default())
-            })?;
-            Wanted::Metric(&trend.metric)
+            let is_test = TESTS.iter().any(|test| test.name == trend.metric);
+            if !is_test {
+                metric_named(&trend.metric).map_err(|(message, hint)| {
+                    CommandError::setup(message, hint.unwrap_or_default())
+                })?;
+            }
+            Wanted::Metric(&trend.metric, trend.phase.as_deref())
         }
         (HistoryView::Merged, _) | (HistoryView::List, HistoryFormat::Text) => Wanted::Facts,
         (HistoryView::List, _) => Wanted::Everything,
@@ -183,6 +187,8 @@ pub enum Origin {
     Database(Box<Address>),
 }
 
+/// How long a database may take to show that it is there.
+const GREETING: Duration = Duration::from_secs(10);
 /// How long a question to a database may take.
 const ANSWER: Duration = Duration::from_mins(1);
 
@@ -217,6 +223,18 @@ impl Origin {
         }
     }
 
+    /// Whether it can be asked at all. Folders always can.
+    pub(super) fn answers(&self) -> Result<(), String> {
+        let Self::Database(address) = self else {
+            return Ok(());
+        };
+        let runtime = push::runtime().map_err(|_| "cannot start a runtime".to_owned())?;
+        runtime
+            .block_on(within(GREETING, address, Database::open(address)))
+            .map(drop)
+            .map_err(|error| error.to_string())
+    }
+
     fn merged(&self, runs: &[RunSummary]) -> Result<Vec<MergedPhase>, CommandError> {
         match self {
             Self::Folders(results) => {
@@ -235,7 +253,7 @@ impl Origin {
         const NAMES: &str = "name a run by its id or the beginning of it, by its folder, or as `last` or `last-pass`";
         match self {
             Self::Folders(results) => {
-                let folder = RunFolder::find(results, name)
+                let folder = RunFolder::find_with_suites(results, name)
                     .map_err(|error| CommandError::setup(error, NAMES))?;
                 summary_of(&folder).map_err(|error| CommandError::setup(error, ""))
             }

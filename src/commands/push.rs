@@ -7,7 +7,7 @@ use super::{Ending, Output};
 use crate::record::RunRecord;
 use crate::store::{
     Address, Database, DatabaseError, Pushed, RunFolder, Shipment, Spool, is_being_written,
-    read_record, within,
+    read_record, read_suite, within,
 };
 use crate::verdict;
 use std::path::Path;
@@ -16,6 +16,9 @@ use tokio::runtime::Runtime;
 
 /// How long one run may take that was asked for.
 const ON_DEMAND: Duration = Duration::from_mins(2);
+
+/// How long sending the results of the GPU suite may take.
+const AFTER_SUITE: Duration = Duration::from_secs(30);
 
 /// Which runs are pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,10 +57,10 @@ pub fn push(
     let folders = match what {
         PushWhat::Runs(names) => names
             .iter()
-            .map(|name| RunFolder::find(results, name))
+            .map(|name| RunFolder::find_with_suites(results, name))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| CommandError::setup(error, ""))?,
-        PushWhat::All => RunFolder::all(results)
+        PushWhat::All => RunFolder::all_with_suites(results)
             .into_iter()
             .filter(|folder| !Spool::read(folder).has(address))
             .collect(),
@@ -116,7 +119,22 @@ pub(super) fn push_after_run(
     limit: Duration,
     output: Output,
 ) {
-    let pushed = shipment_of(folder, record).and_then(|shipment| {
+    push_at_the_end(folder, shipment_of(folder, record), address, limit, output);
+}
+
+/// The same for a run of the GPU suite.
+pub(super) fn push_after_suite(folder: &RunFolder, address: &Address, output: Output) {
+    push_at_the_end(folder, shipment(folder), address, AFTER_SUITE, output);
+}
+
+fn push_at_the_end(
+    folder: &RunFolder,
+    shipment: Result<Shipment, String>,
+    address: &Address,
+    limit: Duration,
+    output: Output,
+) {
+    let pushed = shipment.and_then(|shipment| {
         let runtime = runtime().map_err(|_| "cannot start a runtime".to_owned())?;
         let work = async {
             let mut database = Database::open(address).await?;
@@ -145,6 +163,11 @@ fn note(folder: &RunFolder, address: &Address, output: Output) {
 }
 
 fn shipment(folder: &RunFolder) -> Result<Shipment, String> {
+    if folder.is_suite() {
+        let record = read_suite(folder)?;
+        let judged = verdict::judge_suite(&record);
+        return Ok(Shipment::of_suite(&record, &judged, folder.digest()?));
+    }
     shipment_of(folder, &read_record(folder)?)
 }
 

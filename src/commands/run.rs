@@ -297,7 +297,7 @@ impl Run<'_> {
             margin,
         };
         // On a thread of its own: this one drives asynchronous tasks, and asking a database is one more.
-        let find = || baseline::find(&options, header, self.output);
+        let find = || baseline::look_up(&options, header, self.output);
         std::thread::scope(|scope| scope.spawn(find).join())
             .unwrap_or_else(|fault| std::panic::resume_unwind(fault))
             .map(Some)

@@ -4,7 +4,8 @@
 //! hardware, the machine that generated the load. It leaves out what a comparison is about: commits,
 //! gates, objectives, dates. `docs/history.md` lists the facts.
 
-use crate::record::{Environment, Header};
+use super::suite::SUITE;
+use crate::record::{Environment, Header, SuiteRecord};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -40,16 +41,36 @@ pub fn comparable(header: &Header) -> Comparable {
         add("phase", canonical(phase, &["gates", "slo"]));
     }
     hardware(&header.environment, &mut add);
-    let mut hash = Sha256::new();
-    for (name, value) in &facts {
-        // Neither can hold a line end that would move the border between two facts.
-        hash.update(format!("{name:?} {value:?}\n").as_bytes());
+    Comparable::of(facts)
+}
+
+/// The facts of a run of the GPU suite and their key. GPUs of one model are comparable wherever they are.
+pub fn comparable_suite(record: &SuiteRecord) -> Comparable {
+    let mut facts = vec![
+        ("facts".to_owned(), VERSION.to_owned()),
+        ("scenario".to_owned(), SUITE.to_owned()),
+        ("bench".to_owned(), compatible(&record.bench_version)),
+        ("quick".to_owned(), record.quick.to_string()),
+    ];
+    let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
+    let models = record.gpus.iter().map(|gpu| gpu.name.as_str());
+    gpus(models, record.driver.as_deref(), &mut add);
+    Comparable::of(facts)
+}
+
+impl Comparable {
+    fn of(facts: Vec<(String, String)>) -> Self {
+        let mut hash = Sha256::new();
+        for (name, value) in &facts {
+            // Neither can hold a line end that would move the border between two facts.
+            hash.update(format!("{name:?} {value:?}\n").as_bytes());
+        }
+        let key = hash.finalize()[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self { facts, key }
     }
-    let key = hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Comparable { facts, key }
 }
 
 fn hardware(environment: &Environment, add: &mut impl FnMut(&str, String)) {
@@ -58,13 +79,8 @@ fn hardware(environment: &Environment, add: &mut impl FnMut(&str, String)) {
     if let Some(quota) = &environment.cpu_quota {
         add("generator.cpu_quota", quota.clone());
     }
-    let mut models: BTreeMap<&str, usize> = BTreeMap::new();
-    for gpu in &environment.gpus {
-        *models.entry(&gpu.name).or_default() += 1;
-    }
-    for (model, count) in models {
-        add("gpu", format!("{count} x {model}"));
-    }
+    let models = environment.gpus.iter().map(|gpu| gpu.name.as_str());
+    gpus(models, environment.gpu_driver.as_deref(), add);
     // How deep a model was made to be may differ by a layer from start to start.
     if let Some(compute) = environment
         .compute
@@ -76,7 +92,21 @@ fn hardware(environment: &Environment, add: &mut impl FnMut(&str, String)) {
             format!("{} {} wide", compute.kind, compute.width),
         );
     }
-    if let Some(driver) = &environment.gpu_driver {
+}
+
+fn gpus<'a>(
+    models: impl Iterator<Item = &'a str>,
+    driver: Option<&str>,
+    add: &mut impl FnMut(&str, String),
+) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for model in models {
+        *counts.entry(model).or_default() += 1;
+    }
+    for (model, count) in counts {
+        add("gpu", format!("{count} x {model}"));
+    }
+    if let Some(driver) = driver {
         add("gpu.driver", first_part(driver).to_owned());
     }
 }

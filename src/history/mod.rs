@@ -8,12 +8,14 @@ mod environment;
 mod filter;
 mod merged;
 mod regression;
+mod suite;
 mod summary;
 mod trend;
 
-pub use environment::{Comparable, comparable};
+pub use environment::{Comparable, comparable, comparable_suite};
 pub use filter::{Filter, Since, parse_since};
 pub use merged::{MergedPhase, Merger};
 pub use regression::{Direction, Policy, Regression, direction, judge};
+pub use suite::{SUITE, suite_phase};
 pub use summary::{MetricValue, RunSummary, SUMMARY_FILE, SUMMARY_SCHEMA};
 pub use trend::{Point, Trend, block, sparkline, trends};

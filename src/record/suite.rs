@@ -14,6 +14,12 @@ pub struct SuiteRecord {
     pub id: String,
     /// When it began, UTC.
     pub started_at: String,
+    /// How long it took, in seconds.
+    #[serde(default)]
+    pub took_s: f64,
+    /// The host.
+    #[serde(default)]
+    pub host: String,
     /// Version of this program.
     pub bench_version: String,
     /// Version of the NVIDIA driver, where NVML tells it.

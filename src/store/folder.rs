@@ -64,6 +64,10 @@ impl RunFolder {
         Ok((folder, journal))
     }
 
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// Finds a run by the path of its folder, by its id below `results` or a part with which only one
     /// begins, or as `last` or `last-pass`.
     ///
@@ -111,13 +115,18 @@ impl RunFolder {
 
     /// Every run below a folder, the oldest first: names begin with the time. No folder is no runs.
     pub fn all(results: &Path) -> Vec<Self> {
+        Self::all_that(results, |folder| folder.journal_path().is_file())
+    }
+
+    /// Every folder below `results` that is such a one, by name.
+    pub(super) fn all_that(results: &Path, is_one: impl Fn(&Self) -> bool) -> Vec<Self> {
         let Ok(entries) = results.read_dir() else {
             return Vec::new();
         };
         let mut runs: Vec<Self> = entries
             .filter_map(Result::ok)
             .map(|entry| Self { path: entry.path() })
-            .filter(|folder| folder.journal_path().is_file())
+            .filter(is_one)
             .collect();
         runs.sort_by(|a, b| a.path.cmp(&b.path));
         runs

@@ -5,6 +5,7 @@
 
 use super::folder::{RunFolder, write_file};
 use super::journal::{is_being_written, read_journal};
+use super::suites::read_suite;
 use crate::history::{MergedPhase, Merger, RunSummary, SUMMARY_FILE};
 use crate::record::{Distribution as _, RunRecord};
 use crate::verdict;
@@ -33,7 +34,7 @@ impl StoredRuns {
     /// for the next time if the folder can be written. No folder at all is no runs.
     pub fn read(results: &Path) -> Self {
         let mut all = Self::default();
-        for folder in RunFolder::all(results) {
+        for folder in RunFolder::all_with_suites(results) {
             match summary_of(&folder) {
                 Ok(summary) => all.runs.push(StoredRun { folder, summary }),
                 Err(reason) => all.unreadable.push(reason),
@@ -68,6 +69,13 @@ pub fn comparable_passes(results: &Path, run: &RunSummary, most: usize) -> Vec<S
 pub fn summary_of(folder: &RunFolder) -> Result<RunSummary, String> {
     let path = folder.path().join(SUMMARY_FILE);
     if let Some(summary) = kept(&path) {
+        return Ok(summary);
+    }
+    if folder.is_suite() {
+        let record = read_suite(folder)?;
+        let summary = RunSummary::of_suite(&record, &verdict::judge_suite(&record));
+        // Where it cannot be kept it is made again the next time.
+        let _ = write_file(&path, &summary.to_json());
         return Ok(summary);
     }
     if is_being_written(&folder.journal_path()) {

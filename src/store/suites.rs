@@ -1,24 +1,77 @@
-//! Records of `bench gpu`, which lie in folders beside those of runs.
+//! Folders of the GPU suite: a record in one file, and no journal.
 
+use super::folder::RunFolder;
 use crate::record::SuiteRecord;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The file of a record in its folder.
-const FILE: &str = "gpu.json";
+impl RunFolder {
+    /// The name of the record of the GPU suite in its folder.
+    pub const SUITE: &'static str = "gpu.json";
+
+    /// The folder of a run of the GPU suite, which comes into being with what is written into it.
+    pub fn for_suite(results: &Path, id: &str) -> Self {
+        Self::new(results.join(id))
+    }
+
+    /// Where the record of the GPU suite is.
+    pub(super) fn suite_path(&self) -> PathBuf {
+        self.path().join(Self::SUITE)
+    }
+
+    /// Whether it is a run of the GPU suite.
+    pub fn is_suite(&self) -> bool {
+        self.suite_path().is_file() && !self.journal_path().is_file()
+    }
+
+    /// Every run below a folder, of scenarios and of the GPU suite, the oldest first.
+    pub fn all_with_suites(results: &Path) -> Vec<Self> {
+        let is_run = |folder: &Self| folder.journal_path().is_file() || folder.is_suite();
+        Self::all_that(results, is_run)
+    }
+
+    /// Finds a run as [`RunFolder::find`] does, and where there is none, one of the GPU suite by the path
+    /// of its folder or by its id or a part with which only one begins.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn find_with_suites(results: &Path, run: &str) -> Result<Self, String> {
+        let missing = match Self::find(results, run) {
+            Ok(folder) => return Ok(folder),
+            Err(missing) => missing,
+        };
+        let given = [PathBuf::from(run), results.join(run)].map(Self::new);
+        if let Some(folder) = given.into_iter().find(Self::is_suite) {
+            return Ok(folder);
+        }
+        let mut suites = Self::all_that(results, Self::is_suite);
+        suites.retain(|folder| !run.is_empty() && folder.id().starts_with(run));
+        match (suites.pop(), suites.is_empty()) {
+            (Some(folder), true) => Ok(folder),
+            _ => Err(missing),
+        }
+    }
+}
 
 /// The records below a folder, the newest first: names begin with the time. What cannot be read is left out.
 pub fn suites_newest_first(results: &Path) -> impl Iterator<Item = SuiteRecord> {
-    let entries = results.read_dir().into_iter().flatten();
-    let mut files: Vec<_> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path().join(FILE))
-        .filter(|file| file.is_file())
-        .collect();
-    files.sort();
-    files.into_iter().rev().filter_map(|file| read(&file))
+    let suites = RunFolder::all_that(results, RunFolder::is_suite);
+    let newest = suites.into_iter().rev();
+    newest.filter_map(|folder| read_suite(&folder).ok())
 }
 
-#[expect(clippy::disallowed_methods, reason = "the store reads its files")]
-fn read(file: &Path) -> Option<SuiteRecord> {
-    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+/// The record of a run of the GPU suite.
+///
+/// # Errors
+/// When it cannot be read or makes no sense, with its path.
+pub fn read_suite(folder: &RunFolder) -> Result<SuiteRecord, String> {
+    let path = folder.suite_path();
+    #[expect(clippy::disallowed_methods, reason = "the store reads what it writes")]
+    let bytes = std::fs::read(&path)
+        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        format!(
+            "`{}` is no record of the GPU suite: {error}",
+            path.display()
+        )
+    })
 }

@@ -78,6 +78,25 @@ fn what_was_pushed_reads_the_same_as_the_folders() {
         let from_database = bench.run(&args).exits(0).stdout;
         assert_eq!(sorted(&from_database), sorted(&from_folders), "{args:?}");
     }
+    for (old, new, code) in [
+        ("20261101", "20261102", 3),
+        ("20261101,20261102,20261103", "20261103", 3),
+        (
+            "20261101,20261102,20261103",
+            "20261101,20261102,20261103",
+            0,
+        ),
+    ] {
+        for format in ["text", "json"] {
+            let args = ["compare", old, new, "--format", format];
+            let folders = bench.run(&args).exits(code);
+            let from_database = [&args[..], &["--database-url", &url]].concat();
+            let database = bench.run(&from_database).exits(code);
+            assert_eq!(database.stdout, folders.stdout, "{args:?}");
+        }
+    }
+    let missing = bench.run(&["compare", "20261101", "20270101", "--database-url", &url]);
+    assert!(missing.exits(2).stderr.contains("it has no run `20270101`"),);
 }
 
 /// A listing of metrics is in the order of the catalogue or of names.
@@ -562,6 +581,67 @@ fn a_run_is_compared_with_passes_of_the_database() {
     assert!(gates.len() > 1, "{gates:?}");
     let against = |gate: &Value| gate["gate"].as_str().unwrap().contains("baseline");
     assert!(gates.iter().any(against), "{gates:?}");
+}
+
+#[test]
+fn a_database_that_is_down_leaves_the_comparison_to_the_folders_or_refuses_before_any_load() {
+    let server = Tcp::serve(Manner::Answer(
+        200,
+        b"ok".to_vec(),
+        Duration::from_millis(5),
+    ));
+    let bench = Bench::with(&format!(
+        "name = \"team\"\n[target]\nurl = \"{}\"\ntimeout = \"2s\"\n[request.r]\npath = \"/\"\n\
+         [[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"2s\"\ngates = [\"response.p10 < 2s\"]\n\
+         [telemetry]\ngpu = \"none\"\n",
+        server.url()
+    ));
+    let run = |more: &[&str]| bench.run(&[&["run", "scenario.toml"], more].concat());
+    let against = [
+        "--baseline",
+        "last-pass",
+        "--baseline-margin",
+        "90%",
+        // Nobody listens on this port.
+        "--database-url",
+        "postgresql://bench@127.0.0.1:1/bench",
+    ];
+    let runs = || {
+        bench
+            .path()
+            .join("results")
+            .read_dir()
+            .map_or(0, Iterator::count)
+    };
+    let refused = run(&against).exits(2);
+    assert!(
+        refused.stderr.contains("127.0.0.1:1")
+            && refused
+                .stderr
+                .contains("below `results` are 0 of the 3 comparable runs with PASS"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(runs(), 0, "nothing has begun");
+    for _ in 0..3 {
+        run(&[]).exits(0);
+    }
+    let said = run(&against).exits(0);
+    assert!(
+        said.stderr
+            .contains("compared with the runs below `results` instead"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr.contains("`bench push --all` sends it"),
+        "{}",
+        said.stderr
+    );
+    let compared = said.stdout.contains("response.p99 < baseline + 90 %");
+    assert!(compared, "{}", said.stdout);
+    // A run that was not asked to be compared does not need it.
+    run(&against[4..]).exits(0);
 }
 
 #[test]

@@ -51,6 +51,7 @@ mod statistics;
 mod streams;
 #[cfg(target_os = "linux")]
 mod suite;
+mod suite_history;
 mod support;
 mod telemetry;
 mod tls;

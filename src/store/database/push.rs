@@ -166,6 +166,7 @@ async fn insert_rest(transaction: &Transaction<'_>, shipment: &Shipment) -> Resu
     )
     .await?;
     insert_gates(transaction, shipment).await?;
+    insert_gpu_results(transaction, shipment).await?;
     // A statement for about ten megabytes of blocks: a long run is not held in one message.
     for rows in shipment.series.chunks(100) {
         insert(
@@ -210,6 +211,31 @@ async fn insert_gates(transaction: &Transaction<'_>, shipment: &Shipment) -> Res
             &column(gates, |result| result.gate.gate.limit.value),
             &column(gates, |result| bigint(result.samples)),
             &column(gates, |result| result.reason.as_str()),
+        ],
+    )
+    .await
+}
+
+async fn insert_gpu_results(
+    transaction: &Transaction<'_>,
+    shipment: &Shipment,
+) -> Result<(), Error> {
+    let results = &shipment.gpu_results;
+    insert(
+        transaction,
+        "insert into bench.gpu_result (run_id, gpu_uuid, gpu_name, test, metric, value, lower, upper, peak) \
+         select $1, * from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::float8[], \
+         $7::float8[], $8::float8[], $9::float8[])",
+        &[
+            &shipment.id(),
+            &column(results, |row| row.uuid.as_str()),
+            &column(results, |row| row.name.as_str()),
+            &column(results, |row| row.test.as_str()),
+            &column(results, |row| row.unit.as_str()),
+            &column(results, |row| row.median),
+            &column(results, |row| row.q1),
+            &column(results, |row| row.q3),
+            &column(results, |row| row.peak),
         ],
     )
     .await

@@ -13,14 +13,13 @@ use tokio_postgres::types::ToSql;
 pub enum Wanted<'a> {
     /// None: a list of runs.
     Facts,
-    /// One, for its trend.
-    Metric(&'a str),
+    /// One, of one phase or of all, for its trend. Runs that do not have it are left out.
+    Metric(&'a str, Option<&'a str>),
     /// All.
     Everything,
 }
 
-const COLUMNS: &str = "run_id, scenario, to_char(started_at at time zone 'UTC', \
-     'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') as began, duration_s, verdict, headline, partial, simulated, \
+const COLUMNS: &str = "run_id, scenario, (extract(epoch from started_at) * 1000000)::bigint as began, duration_s, verdict, headline, partial, simulated, \
      target, git_branch, git_commit, bench_version, host, environment_key";
 
 impl Database {
@@ -59,38 +58,52 @@ impl Database {
             &last,
         ];
         let of = |error: tokio_postgres::Error| self.error(&error);
+        if let Wanted::Metric(name, phase) = &wanted {
+            parameters.extend([name as &(dyn ToSql + Sync), phase]);
+            return self.trend(&chosen, &parameters).await.map_err(of);
+        }
         let rows = self.client.query(&chosen, &parameters).await.map_err(of)?;
         let mut runs: Vec<RunSummary> = rows.iter().map(facts).collect();
-        let metrics = format!(
-            "with chosen as materialized ({chosen}) select metric.run_id, phase, metric, value, lower, \
-             upper, samples from bench.metric join chosen using (run_id)"
-        );
-        let rows = match &wanted {
-            Wanted::Facts => return Ok(runs),
-            Wanted::Metric(name) => {
-                parameters.push(name);
-                let one = format!("{metrics} where metric = $9 order by phase");
-                self.client.query(&one, &parameters).await
-            }
-            Wanted::Everything => {
-                let all = format!("{metrics} order by phase, metric");
-                self.client.query(&all, &parameters).await
-            }
+        if wanted == Wanted::Facts {
+            return Ok(runs);
         }
-        .map_err(of)?;
+        let metrics = format!(
+            "with chosen as materialized ({chosen}) select run_id, {METRIC} \
+             from bench.metric join chosen using (run_id) order by phase, metric"
+        );
+        let rows = self.client.query(&metrics, &parameters).await.map_err(of)?;
         let mut by_run: BTreeMap<String, Vec<MetricValue>> = BTreeMap::new();
         for row in &rows {
-            by_run.entry(row.get(0)).or_default().push(MetricValue {
-                phase: row.get(1),
-                metric: row.get(2),
-                value: row.get(3),
-                lower: row.get(4),
-                upper: row.get(5),
-                samples: u64::try_from(row.get::<_, i64>(6)).unwrap_or_default(),
-            });
+            by_run.entry(row.get(0)).or_default().push(value(row));
         }
         for run in &mut runs {
             run.metrics = by_run.remove(&run.id).unwrap_or_default();
+        }
+        Ok(runs)
+    }
+
+    /// The runs with a metric, in one question: facts of a run come with its values.
+    async fn trend(
+        &self,
+        chosen: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<RunSummary>, tokio_postgres::Error> {
+        let sql = format!(
+            "with chosen as materialized ({chosen}) select chosen.*, {METRIC} \
+             from chosen join bench.metric using (run_id) \
+             where metric = $9 and ($10::text is null or phase = $10) \
+             order by started_at desc, run_id desc, phase"
+        );
+        let rows = self.client.query(&sql, parameters).await?;
+        let mut runs: Vec<RunSummary> = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: &str = row.get("run_id");
+            if runs.last().is_none_or(|run| run.id != id) {
+                runs.push(facts(row));
+            }
+            if let Some(run) = runs.last_mut() {
+                run.metrics.push(value(row));
+            }
         }
         Ok(runs)
     }
@@ -175,10 +188,24 @@ impl Database {
     }
 }
 
+/// The columns of a metric's value.
+const METRIC: &str = "phase, metric, value, lower, upper, samples";
+
+fn value(row: &Row) -> MetricValue {
+    MetricValue {
+        phase: row.get("phase"),
+        metric: row.get("metric"),
+        value: row.get("value"),
+        lower: row.get("lower"),
+        upper: row.get("upper"),
+        samples: u64::try_from(row.get::<_, i64>("samples")).unwrap_or_default(),
+    }
+}
+
 fn facts(row: &Row) -> RunSummary {
     let verdict: &str = row.get("verdict");
-    let began: String = row.get("began");
-    let began = began.parse().unwrap_or(jiff::Timestamp::MIN);
+    let began = jiff::Timestamp::from_microsecond(row.get("began"));
+    let began = began.unwrap_or(jiff::Timestamp::MIN);
     RunSummary {
         schema: SUMMARY_SCHEMA.to_owned(),
         id: row.get("run_id"),

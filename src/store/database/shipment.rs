@@ -1,8 +1,8 @@
 //! A run as rows: everything that goes into the database, made ready before anything is sent.
 
-use crate::history::{Comparable, RunSummary, comparable};
-use crate::record::{Distribution as _, PhaseRecord, RunRecord};
-use crate::verdict::{GateResult, Judgement};
+use crate::history::{Comparable, RunSummary, comparable, comparable_suite};
+use crate::record::{Distribution as _, PhaseRecord, RunRecord, SuiteGpu, SuiteRecord, TestResult};
+use crate::verdict::{GateResult, Judgement, SuiteJudgement};
 
 /// The length of one block of a series.
 const BLOCK_NS: u64 = 600_000_000_000;
@@ -19,6 +19,20 @@ pub struct Shipment {
     pub(super) histograms: Vec<HistogramRow>,
     pub(super) series: Vec<SeriesRow>,
     pub(super) gates: Vec<GateResult>,
+    pub(super) gpu_results: Vec<GpuRow>,
+}
+
+/// One test on one GPU.
+#[derive(Debug)]
+pub(super) struct GpuRow {
+    pub(super) uuid: String,
+    pub(super) name: String,
+    pub(super) test: String,
+    pub(super) unit: String,
+    pub(super) median: f64,
+    pub(super) q1: f64,
+    pub(super) q3: f64,
+    pub(super) peak: Option<f64>,
 }
 
 #[derive(Debug)]
@@ -67,6 +81,29 @@ impl Shipment {
                 .collect(),
             series: series(record),
             gates: judgement.gates.clone(),
+            gpu_results: Vec::new(),
+        }
+    }
+
+    /// The rows of a run of the GPU suite. `digest` is the SHA-256 of its record.
+    pub fn of_suite(record: &SuiteRecord, judged: &SuiteJudgement, digest: [u8; 32]) -> Self {
+        let json = serde_json::to_string(record);
+        let alone = record.gpus.iter().map(|gpu| (gpu, ""));
+        let together = record.together.iter().map(|gpu| (gpu, ".together"));
+        Self {
+            digest,
+            summary: RunSummary::of_suite(record, judged),
+            comparable: comparable_suite(record),
+            header: json.expect("its maps have names for keys"),
+            doubts: "[]".to_owned(),
+            phases: Vec::new(),
+            histograms: Vec::new(),
+            series: Vec::new(),
+            gates: Vec::new(),
+            gpu_results: alone
+                .chain(together)
+                .flat_map(|(gpu, suffix)| gpu_rows(gpu, suffix))
+                .collect(),
         }
     }
 
@@ -74,6 +111,28 @@ impl Shipment {
     pub fn id(&self) -> &str {
         &self.summary.id
     }
+}
+
+fn gpu_rows(gpu: &SuiteGpu, suffix: &str) -> Vec<GpuRow> {
+    let uuid = if gpu.uuid.is_empty() {
+        format!("GPU {}", gpu.ordinal)
+    } else {
+        gpu.uuid.clone()
+    };
+    let row = |result: &TestResult| {
+        let measured = gpu.measured(&result.test)?;
+        Some(GpuRow {
+            uuid: uuid.clone(),
+            name: gpu.name.clone(),
+            test: format!("{}{suffix}", result.test),
+            unit: measured.unit.clone(),
+            median: measured.median,
+            q1: measured.q1,
+            q3: measured.q3,
+            peak: measured.peaks.first().map(|peak| peak.value),
+        })
+    };
+    gpu.results.iter().filter_map(row).collect()
 }
 
 /// A count as PostgreSQL keeps it.

@@ -50,12 +50,16 @@ fn file(folder: &RunFolder) -> PathBuf {
 }
 
 impl RunFolder {
-    /// SHA-256 of the journal, which never changes once the run is over.
+    /// SHA-256 of the journal, which never changes once the run is over, or of the record of the GPU suite.
     ///
     /// # Errors
     /// When the run goes on, or the journal cannot be read.
     pub fn digest(&self) -> Result<[u8; 32], String> {
-        let path = self.journal_path();
+        let path = if self.is_suite() {
+            self.suite_path()
+        } else {
+            self.journal_path()
+        };
         if is_being_written(&path) {
             return Err(format!("{}: this run goes on", self.path().display()));
         }
