@@ -1,7 +1,9 @@
 //! Percentile gates on services that sit exactly on the limit, and how fast they are judged.
 
 use crate::shapes::normal;
-use bench::stats::{ALPHA, Alphas, Counted, Looks, Second, ShareBounds, Sides, share_bounds};
+use bench::stats::{
+    ALPHA, Alphas, Counted, Evidence, Looks, Second, ShareBounds, Sides, share_bounds,
+};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 use serde_json::{Value, json};
@@ -153,7 +155,7 @@ pub(crate) fn tables(objection: Objection, repetitions: u32) -> Value {
             for seed in 0..u64::from(repetitions) {
                 let mut rng = Pcg64Mcg::seed_from_u64(7000 + seed);
                 let latencies = process.run(seconds, &mut rng);
-                let bounds = bounds(&latencies, limit, AT_THE_END, objection);
+                let bounds = bounds(&latencies, limit, AT_THE_END, (objection, false));
                 pass += f64::from(u8::from(bounds.upper < ALLOWED));
                 fail += f64::from(u8::from(bounds.lower > ALLOWED));
             }
@@ -218,7 +220,12 @@ fn decided(latencies: &[Vec<f64>], limit: f64) -> (bool, bool, usize) {
     for (at, alphas) in ends {
         let at = usize::try_from(at).expect("half an hour");
         let alphas = alphas.expect("a look");
-        let bounds = bounds(&latencies[..at], limit, alphas, Objection::Slower);
+        let bounds = bounds(
+            &latencies[..at],
+            limit,
+            alphas,
+            (Objection::Slower, at < latencies.len()),
+        );
         if bounds.upper < ALLOWED || bounds.lower > ALLOWED {
             return (bounds.upper < ALLOWED, bounds.lower > ALLOWED, at);
         }
@@ -235,7 +242,12 @@ const AT_THE_END: Alphas = Alphas {
 };
 
 /// The bounds of the share over the limit, as the gate sees them.
-fn bounds(latencies: &[Vec<f64>], limit: f64, alphas: Alphas, objection: Objection) -> ShareBounds {
+fn bounds(
+    latencies: &[Vec<f64>],
+    limit: f64,
+    alphas: Alphas,
+    (objection, is_look): (Objection, bool),
+) -> ShareBounds {
     let mut all = latencies.concat();
     let total = all.len();
     let mut at = |percent: usize| {
@@ -264,5 +276,9 @@ fn bounds(latencies: &[Vec<f64>], limit: f64, alphas: Alphas, objection: Objecti
         total: total as u64,
         open: 0,
     };
-    share_bounds(&thresholds, counted, alphas).expect("many seconds")
+    let evidence = Evidence {
+        is_look,
+        ..Evidence::of(thresholds)
+    };
+    share_bounds(&evidence, counted, alphas).expect("many seconds")
 }

@@ -144,6 +144,7 @@ impl PhaseRecord {
 
     /// The phase without what ended before this moment of its measured window. Whatever is not about
     /// measured requests is left out.
+    #[must_use]
     pub fn later(&self, from_ns: u64) -> Self {
         let mut later = Self::new(self.index, self.info.clone(), self.started_ns);
         later.measured_from_ns = from_ns.clamp(self.measured_from_ns, self.measured_to_ns);

@@ -12,6 +12,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     if !comparison.differences.is_empty() {
         text.push_str("These runs did not take place under the same conditions:\n");
         for Difference { what, old, new } in &comparison.differences {
+            let (old, new) = (short(old), short(new));
             text.push_str(&format!("  {what:<13} {old}  →  {new}\n"));
         }
         text.push('\n');
@@ -110,4 +111,10 @@ pub fn comparison_json(comparison: &Comparison) -> String {
     let mut text = serde_json::to_string_pretty(&json).expect("numbers and text");
     text.push('\n');
     text
+}
+
+/// A SHA-256 by its beginning, which is enough to tell two apart; anything else as it is.
+fn short(value: &str) -> &str {
+    let is_digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digest { &value[..12] } else { value }
 }

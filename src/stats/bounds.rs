@@ -20,6 +20,9 @@ pub struct ShareBounds {
     pub design_effect: f64,
     /// The independent requests that the sample is worth, as a PASS counts them.
     pub effective_requests: f64,
+    /// The same, as a FAIL counts them, each with the multiple of the allowed share that its bound must
+    /// exceed: batches taken to remember each other, and not.
+    pub to_fail: [(f64, f64); 2],
     /// The events behind the requests over the limit, where they come in bursts.
     pub bursts: Option<Bursts>,
     /// The one-sided lower bound.
@@ -41,33 +44,85 @@ pub struct Counted {
     pub open: u64,
 }
 
+/// What is known of how requests over a limit hang together.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// The seconds of each stratum (phase), or longer stretches of the same length: at the limit itself, and
+    /// at lower thresholds if there are any.
+    pub thresholds: Vec<Vec<Vec<Second>>>,
+    /// The bursts at the limit.
+    pub bursts: Bursts,
+    /// Whether this is a look while the phase goes on: it sees the mood of a few moments.
+    pub is_look: bool,
+}
+
+impl Evidence {
+    /// A bound that takes batches for independent must exceed so many times the allowed share for a FAIL.
+    /// Where latencies wander, a high mood of a minute may be three times what it is on average, and
+    /// an outage is more; requests that fail have fewer moods. Found by simulation; see
+    /// `docs/statistics.md`.
+    fn caution(&self) -> f64 {
+        match (self.thresholds.len() > 1, self.is_look) {
+            (true, true) => 5.0,
+            (true, false) | (false, true) => 2.0,
+            (false, false) => 1.0,
+        }
+    }
+
+    /// From the seconds of each stratum at each threshold; that of the limit is the first.
+    pub fn of(thresholds: Vec<Vec<Vec<Second>>>) -> Self {
+        let quiet_s = quiet_s(thresholds.len());
+        let bursts = thresholds.first().map(|limit| Bursts::of(limit, quiet_s));
+        Self {
+            bursts: bursts.unwrap_or_default(),
+            is_look: false,
+            thresholds,
+        }
+    }
+}
+
+/// So many quiet seconds in a row are within a burst, where so many thresholds are looked at.
+pub fn quiet_s(thresholds: usize) -> usize {
+    if thresholds > 1 {
+        QUIET_S
+    } else {
+        QUIET_ALONE_S
+    }
+}
+
 /// The bounds of a share, from the seconds of each stratum at the limit itself and at lower thresholds, if
 /// there are any.
 ///
 /// A FAIL looks at the limit alone: where much is over it the design effect is not underestimated, except
-/// by batches that resemble their neighbours. A PASS, with little over the limit, looks at the lower
+/// by batches that resemble their neighbours. So a bound that takes them to do so must exceed the allowed
+/// share, or one that does not a multiple of it. A PASS, with little over the limit, looks at the lower
 /// thresholds too, where most of it shows; without any, at the memory of batches and at wider bursts.
 ///
 /// `None` where fewer than two seconds show how the requests hang together.
-pub fn share_bounds(
-    thresholds: &[Vec<Vec<Second>>],
-    counted: Counted,
-    alphas: Alphas,
-) -> Option<ShareBounds> {
+pub fn share_bounds(evidence: &Evidence, counted: Counted, alphas: Alphas) -> Option<ShareBounds> {
     let alpha = alphas.pass.unwrap_or(alphas.fail);
-    let (memory, quiet_s) = if thresholds.len() > 1 {
-        (Memory::None, QUIET_S)
+    let thresholds = &evidence.thresholds;
+    let memory = if thresholds.len() > 1 {
+        Memory::None
     } else {
-        (Memory::FirstOrder, QUIET_ALONE_S)
+        Memory::FirstOrder
     };
     let for_pass = effective(thresholds, alpha, memory)?;
-    let for_fail = effective(thresholds.get(..1)?, alphas.fail, Memory::FirstOrder)?;
+    let limit = thresholds.get(..1)?;
+    let to_fail = [
+        (Memory::FirstOrder, 1.0),
+        (Memory::None, evidence.caution()),
+    ];
+    let to_fail = to_fail.map(|(memory, times)| {
+        let size = effective(limit, alphas.fail, memory).map(|found| found.requests);
+        (size.unwrap_or_default(), times)
+    });
     let scaled = |count: u64, total: u64, requests: f64| Share {
         count: count as f64 / total.max(1) as f64 * requests,
         total: requests,
     };
     let bursts = (for_pass.design_effect > BURSTY)
-        .then(|| Bursts::of(&thresholds[0], quiet_s))
+        .then_some(evidence.bursts)
         .filter(|bursts| bursts.count > 0);
     let total = counted.total + counted.open;
     let most = scaled(counted.at_most + counted.open, total, for_pass.requests);
@@ -75,12 +130,15 @@ pub fn share_bounds(
         let reach = bursts.map_or(1.0, |bursts| bursts.reach(alpha));
         upper_bound(most, alpha).max((most.ratio() * reach).min(1.0))
     });
-    let least = scaled(counted.at_least, counted.total, for_fail.requests);
+    let lower = to_fail.map(|(size, times)| {
+        lower_bound(scaled(counted.at_least, counted.total, size), alphas.fail) / times
+    });
     Some(ShareBounds {
         design_effect: for_pass.design_effect,
         effective_requests: for_pass.requests,
+        to_fail,
         bursts,
-        lower: lower_bound(least, alphas.fail),
+        lower: lower[0].max(lower[1]),
         upper,
     })
 }

@@ -23,39 +23,85 @@ const FEW: f64 = 10.0;
 /// Found by simulation; see `docs/statistics.md`.
 const WIDENED: f64 = 1.5;
 
-impl Bursts {
-    /// The bursts in the seconds of each stratum (phase); more quiet seconds than these part two of them.
-    pub fn of(strata: &[Vec<Second>], quiet_s: usize) -> Self {
-        let mut sizes: Vec<f64> = Vec::new();
-        for stratum in strata {
-            let mut last = None;
-            for (at, second) in stratum.iter().enumerate() {
-                if second.over == 0 {
-                    continue;
-                }
-                let goes_on = last.is_some_and(|last| at - last <= quiet_s + 1);
-                match sizes.last_mut() {
-                    Some(size) if goes_on => *size += second.over as f64,
-                    _ => sizes.push(second.over as f64),
-                }
-                last = Some(at);
+/// Counts bursts second by second.
+#[derive(Clone, Debug)]
+pub struct BurstTally {
+    quiet_s: usize,
+    count: u64,
+    sum: f64,
+    squares: f64,
+    /// The size of the burst that goes on; zero where none does.
+    open: f64,
+    /// Quiet seconds since its last one that was not.
+    quiet: usize,
+}
+
+impl BurstTally {
+    /// More quiet seconds than these part two bursts.
+    pub fn new(quiet_s: usize) -> Self {
+        Self {
+            quiet_s,
+            count: 0,
+            sum: 0.0,
+            squares: 0.0,
+            open: 0.0,
+            quiet: 0,
+        }
+    }
+
+    /// Takes notice of the next second, with so many requests over the limit.
+    pub fn second(&mut self, over: u64) {
+        if over > 0 {
+            self.open += over as f64;
+            self.quiet = 0;
+        } else if self.open > 0.0 {
+            self.quiet += 1;
+            if self.quiet > self.quiet_s {
+                self.close();
             }
         }
-        let n = sizes.len() as f64;
-        if sizes.is_empty() {
-            return Self::default();
+    }
+
+    /// Ends the burst that goes on, if one does.
+    fn close(&mut self) {
+        if self.open > 0.0 {
+            self.count += 1;
+            self.sum += self.open;
+            self.squares += self.open * self.open;
         }
-        let mean = sizes.iter().sum::<f64>() / n;
-        let square = sizes.iter().map(|size| size * size).sum::<f64>() / n;
-        let variation = square / (mean * mean) - 1.0;
-        Self {
-            count: sizes.len() as u64,
+        (self.open, self.quiet) = (0.0, 0);
+    }
+
+    /// The bursts so far.
+    pub fn bursts(&self) -> Bursts {
+        let mut ended = self.clone();
+        ended.close();
+        if ended.count == 0 {
+            return Bursts::default();
+        }
+        let n = ended.count as f64;
+        let mean = ended.sum / n;
+        let variation = ended.squares / n / (mean * mean) - 1.0;
+        Bursts {
+            count: ended.count,
             variation: if n < FEW {
                 variation.max(1.0)
             } else {
                 variation
             },
         }
+    }
+}
+
+impl Bursts {
+    /// The bursts in the seconds of each stratum (phase); more quiet seconds than these part two of them.
+    pub fn of(strata: &[Vec<Second>], quiet_s: usize) -> Self {
+        let mut tally = BurstTally::new(quiet_s);
+        for stratum in strata {
+            stratum.iter().for_each(|second| tally.second(second.over));
+            tally.close();
+        }
+        tally.bursts()
     }
 
     /// The factor by which the true share may exceed the observed one, at this error probability:

@@ -6,6 +6,7 @@
 mod binomial;
 mod bounds;
 mod bursts;
+mod cells;
 mod compare;
 mod correlation;
 mod early;
@@ -18,8 +19,9 @@ pub use binomial::{
     Share, largest_passing_count, lower_bound, requests_to_decide, smallest_failing_count,
     smallest_sample_that_can_pass, upper_bound,
 };
-pub use bounds::{Counted, ShareBounds, share_bounds};
-pub use bursts::Bursts;
+pub use bounds::{Counted, Evidence, ShareBounds, quiet_s, share_bounds};
+pub use bursts::{BurstTally, Bursts};
+pub use cells::Cells;
 pub use compare::{Ratio, paired_ratio, ratio, runs_to_see};
 pub use correlation::{
     Effective, Memory, Second, design_effect, effective, normal_quantile, student_quantile,

@@ -37,6 +37,8 @@ impl StoredRuns {
         for folder in RunFolder::all_with_suites(results) {
             match summary_of(&folder) {
                 Ok(summary) => all.runs.push(StoredRun { folder, summary }),
+                // It has only just begun, and its first entry is still to come.
+                Err(_) if is_being_written(&folder.journal_path()) => {}
                 Err(reason) => all.unreadable.push(reason),
             }
         }

@@ -1,7 +1,8 @@
 //! Decides gates while their phase goes on, second by second, and the same again from a record.
 //!
 //! The engine asks it whether a phase or the run may end; the judgement of a record replays what it saw, so
-//! that both say the same. It keeps counts and no histograms once its first look is over.
+//! that both say the same. It keeps the histograms of a minute, then counts of stretches that grow with the
+//! phase: its memory is bounded however long that goes on.
 
 use super::Verdict;
 use super::requests::{Objection, allowed_share};
@@ -10,7 +11,9 @@ use crate::record::{
     INTERVAL_NS, Interval, PackedLatencies, PartIndex, PhaseInfo, PhaseRecord, Population,
     RequestInfo, RequestTally, find_part,
 };
-use crate::stats::{Counted, Looks, Second, Sides, share_bounds};
+use crate::stats::{
+    Alphas, BurstTally, Cells, Counted, Evidence, Looks, ShareBounds, Sides, quiet_s, share_bounds,
+};
 
 /// What was decided while a phase went on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,16 +61,25 @@ struct Watched {
 /// What is known of the seconds so far.
 #[derive(Debug)]
 enum Seen {
-    /// Before the first look: which lower thresholds the design effect is taken at is not known yet.
+    /// Before the first look, a minute at most: which lower thresholds the design effect is taken at is not
+    /// known yet.
     Whole(Vec<RequestTally<PackedLatencies>>),
-    Counted {
-        /// The objection of the gate, and the p95 and p99 that were observed at the first look.
-        objections: Vec<Objection>,
-        /// For each of them, the seconds.
-        seconds: Vec<Vec<Second>>,
-        at_least: u64,
-    },
+    Counted(Counts),
 }
+
+#[derive(Debug)]
+struct Counts {
+    /// The objection of the gate, and the p95 and p99 that were observed by then.
+    objections: Vec<Objection>,
+    /// For each of them, the phase in even stretches.
+    cells: Vec<Cells>,
+    /// The bursts of requests that the gate objects to.
+    bursts: BurstTally,
+    at_least: u64,
+}
+
+/// Seconds of which histograms are kept.
+const WHOLE_S: usize = 60;
 
 /// How a gate of this phase is looked at; `None` for one that is only judged at the end.
 pub(super) fn looks(gate: &Gate, info: &PhaseInfo) -> Option<Looks> {
@@ -199,17 +211,13 @@ impl Watched {
 
     fn take(&mut self, tally: &RequestTally<PackedLatencies>) {
         match &mut self.seen {
-            Seen::Whole(seconds) => seconds.push(tally.clone()),
-            Seen::Counted {
-                objections,
-                seconds,
-                at_least,
-            } => {
-                *at_least += objections[0].count(tally).at_least;
-                for (objection, seconds) in objections.iter().zip(seconds) {
-                    seconds.push(objection.count(tally).second());
+            Seen::Whole(seconds) => {
+                seconds.push(tally.clone());
+                if seconds.len() >= WHOLE_S {
+                    self.count();
                 }
             }
+            Seen::Counted(counts) => counts.take(tally),
         }
     }
 
@@ -218,27 +226,10 @@ impl Watched {
             return;
         };
         self.count();
-        let (
-            Seen::Counted {
-                seconds, at_least, ..
-            },
-            Some(allowed),
-        ) = (&self.seen, allowed_share(&self.gate))
-        else {
+        let (Seen::Counted(counts), Some(allowed)) = (&self.seen, allowed_share(&self.gate)) else {
             return;
         };
-        let sum = |of: fn(&Second) -> u64| seconds[0].iter().map(of).sum();
-        let counted = Counted {
-            at_most: sum(|second| second.over),
-            at_least: *at_least,
-            total: sum(|second| second.requests),
-            open,
-        };
-        let thresholds: Vec<Vec<Vec<Second>>> = seconds
-            .iter()
-            .map(|seconds| vec![seconds.clone()])
-            .collect();
-        let Some(bounds) = share_bounds(&thresholds, counted, alphas) else {
+        let Some(bounds) = counts.bounds(open, alphas) else {
             return;
         };
         let verdict = if bounds.upper < allowed {
@@ -257,7 +248,7 @@ impl Watched {
         });
     }
 
-    /// Turns whole seconds into counts, at the first look.
+    /// Turns whole seconds into counts.
     fn count(&mut self) {
         let Seen::Whole(whole) = &self.seen else {
             return;
@@ -265,22 +256,41 @@ impl Watched {
         let mut total = RequestTally::default();
         whole.iter().for_each(|tally| total.merge(tally));
         let objections = self.objection.with_companions(&total.response);
-        let seconds = objections
-            .iter()
-            .map(|objection| {
-                whole
-                    .iter()
-                    .map(|tally| objection.count(tally).second())
-                    .collect()
-            })
-            .collect();
-        self.seen = Seen::Counted {
-            at_least: whole
-                .iter()
-                .map(|tally| self.objection.count(tally).at_least)
-                .sum(),
+        let mut counts = Counts {
+            cells: vec![Cells::default(); objections.len()],
+            bursts: BurstTally::new(quiet_s(objections.len())),
             objections,
-            seconds,
+            at_least: 0,
         };
+        whole.iter().for_each(|tally| counts.take(tally));
+        self.seen = Seen::Counted(counts);
+    }
+}
+
+impl Counts {
+    fn take(&mut self, tally: &RequestTally<PackedLatencies>) {
+        let own = self.objections[0].count(tally);
+        self.at_least += own.at_least;
+        self.bursts.second(own.at_most);
+        for (objection, cells) in self.objections.iter().zip(&mut self.cells) {
+            cells.push(objection.count(tally).second());
+        }
+    }
+
+    fn bounds(&self, open: u64, alphas: Alphas) -> Option<ShareBounds> {
+        let own = self.cells.first()?.as_slice();
+        let counted = Counted {
+            at_most: own.iter().map(|cell| cell.over).sum(),
+            at_least: self.at_least,
+            total: own.iter().map(|cell| cell.requests).sum(),
+            open,
+        };
+        let cells = self.cells.iter();
+        let evidence = Evidence {
+            thresholds: cells.map(|cells| vec![cells.as_slice().to_vec()]).collect(),
+            bursts: self.bursts.bursts(),
+            is_look: true,
+        };
+        share_bounds(&evidence, counted, alphas)
     }
 }

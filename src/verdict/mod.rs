@@ -5,6 +5,7 @@
 mod compare;
 mod energy;
 mod explain;
+mod gates;
 mod generator;
 mod growth;
 mod lookout;
@@ -17,19 +18,17 @@ mod windows;
 
 pub use compare::{Change, CompareOptions, CompareRow, Comparison, compare};
 pub use explain::{Cause, Explanation};
+pub use gates::{Scope, ScopedGate, gate_on, gates_in, gates_of};
 pub use growth::GrowthEvidence;
 pub use lookout::{Decision, Lookout};
 
 pub use suite::{Finding, SuiteJudgement, judge_suite};
 
-use crate::gate::{self, Gate, Metric, Op};
-use crate::record::{
-    Doubt, Header, PackedLatencies, PartIndex, PhaseRecord, RequestTally, RunRecord,
-};
+use crate::gate::{Gate, Metric, Op};
+use crate::record::{Doubt, PackedLatencies, PartIndex, PhaseRecord, RequestTally, RunRecord};
 use crate::units::Quantity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use unsteady::Trial;
 
 /// PASS, FAIL or INCONCLUSIVE.
 ///
@@ -60,136 +59,6 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
-}
-
-/// What a gate looks at: one phase, or all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// The phase's position in the plan; `None` for the whole run.
-    pub phase: Option<usize>,
-    /// The phase's name; empty for the whole run.
-    pub name: String,
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.phase.is_some() {
-            &self.name
-        } else {
-            "run"
-        })
-    }
-}
-
-/// A gate to be judged.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ScopedGate {
-    /// What it looks at.
-    pub scope: Scope,
-    /// As the user wrote it.
-    pub text: String,
-    /// What it means.
-    pub gate: Gate,
-}
-
-/// The gates of a record, as they were set when it was made, and those against its baseline.
-///
-/// # Errors
-/// When one of them cannot be read, which means that another version wrote the record.
-pub fn gates_of(record: &RunRecord) -> Result<Vec<ScopedGate>, String> {
-    let stated = gates_in(&record.header)?;
-    let (of_run, of_phases): (Vec<_>, Vec<_>) = stated
-        .into_iter()
-        .partition(|gate| gate.scope.phase.is_none());
-    let mut of_phases = of_phases.into_iter().peekable();
-    let mut all = Vec::new();
-    for (index, phase) in record.header.phases.iter().enumerate() {
-        let scope = Scope {
-            phase: Some(index),
-            name: phase.name.clone(),
-        };
-        while let Some(gate) = of_phases.next_if(|gate| gate.scope == scope) {
-            all.push(gate);
-        }
-        all.extend(compare::gates(record, &scope));
-    }
-    all.extend(of_run);
-    Ok(all)
-}
-
-/// The gates that a scenario states, from the header of its journal: those of phases, then those of the
-/// whole run.
-///
-/// # Errors
-/// When one of them cannot be read, which means that another version wrote the header.
-pub fn gates_in(header: &Header) -> Result<Vec<ScopedGate>, String> {
-    let mut all = Vec::new();
-    let read = |scope: &Scope, text: &String| {
-        let gate = gate::parse_with(text, gate::Named::Any)
-            .map_err(|error| format!("the gate `{text}` cannot be read: {}", error.message))?;
-        Ok::<_, String>(ScopedGate {
-            scope: scope.clone(),
-            text: text.clone(),
-            gate,
-        })
-    };
-    for (index, phase) in header.phases.iter().enumerate() {
-        let scope = Scope {
-            phase: Some(index),
-            name: phase.name.clone(),
-        };
-        for text in &phase.gates {
-            all.push(read(&scope, text)?);
-        }
-    }
-    let scope = Scope {
-        phase: None,
-        name: String::new(),
-    };
-    for text in &header.gates {
-        all.push(read(&scope, text)?);
-    }
-    Ok(all)
-}
-
-/// A gate on a finished run: `<gate>` for all of it, `<phase>: <gate>` for one phase.
-///
-/// # Errors
-/// When it cannot be read, in words.
-pub fn gate_on(record: &RunRecord, text: &str) -> Result<ScopedGate, String> {
-    let phase = text.split_once(':').and_then(|(name, gate)| {
-        let name = name.trim();
-        let known = |phase: &crate::record::PhaseInfo| phase.name == name;
-        let index = record.header.phases.iter().position(known)?;
-        Some((index, name, gate.trim()))
-    });
-    let (scope, text) = match phase {
-        Some((index, name, gate)) => (
-            Scope {
-                phase: Some(index),
-                name: name.to_owned(),
-            },
-            gate,
-        ),
-        None => (
-            Scope {
-                phase: None,
-                name: String::new(),
-            },
-            text.trim(),
-        ),
-    };
-    let gate = gate::parse(text).map_err(|error| {
-        let hint = error
-            .hint
-            .map_or_else(String::new, |hint| format!("; {hint}"));
-        format!("the gate `{text}` cannot be read: {}{hint}", error.message)
-    })?;
-    Ok(ScopedGate {
-        scope,
-        text: text.to_owned(),
-        gate,
-    })
 }
 
 /// The judgement on one gate.
@@ -259,8 +128,12 @@ pub struct ShareEvidence {
     pub total: u64,
     /// By how much neighbouring requests resemble each other: variance relative to independent ones.
     pub design_effect: f64,
-    /// Independent requests that the sample is worth.
+    /// Independent requests that the sample is worth, as a PASS counts them.
     pub effective_requests: f64,
+    /// The same, as a FAIL counts them, each with the multiple of the allowed share that its bound must
+    /// exceed.
+    #[serde(skip)]
+    pub to_fail: [(f64, f64); 2],
     /// The separate events that the requests over the limit come from, where they come in bursts.
     pub bursts: Option<u64>,
     /// The factor by which the true share may exceed the observed one, for so few bursts.
@@ -411,48 +284,13 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     }
     if let Some(change) = unsteady::against(result.verdict, gate, &record.doubts)
         && gate.gate.worst.is_none()
+        && let Some(turned) = unsteady::turned(&change.trial, gate, &subject, result.verdict)
     {
-        if let Some(turned) = turned(&change.trial, gate, &subject, result.verdict) {
-            result.verdict = Verdict::Inconclusive;
-            result.reason = format!("{}; {turned}", change.doubt);
-        }
+        result.verdict = Verdict::Inconclusive;
+        result.reason = format!("{}; {turned}", change.doubt);
     }
     result.explanations = explain::explain(record, &result, &subject);
     result
-}
-
-/// In which case a verdict would turn; `None` where it bears the trial.
-fn turned(
-    trial: &Trial,
-    gate: &ScopedGate,
-    subject: &Subject<'_>,
-    verdict: Verdict,
-) -> Option<String> {
-    let judge = |gate: &ScopedGate, subject: &Subject<'_>| match gate.gate.metric {
-        Metric::Latency { kind, percentile } => requests::latency(gate, subject, kind, percentile),
-        _ => requests::rate(gate, subject),
-    };
-    match trial {
-        Trial::Further(further) => (judge(further, subject).verdict != verdict)
-            .then(|| "if that goes on, the verdict turns".to_owned()),
-        Trial::Later(unlike_ns) => {
-            let later = |phase: &&PhaseRecord| phase.later(phase.measured_from_ns + unlike_ns);
-            let later: Vec<PhaseRecord> = subject.phases.iter().map(later).collect();
-            let without = judge(
-                gate,
-                &Subject {
-                    phases: &later.iter().collect::<Vec<_>>(),
-                    part: subject.part,
-                },
-            );
-            (without.verdict != verdict).then(|| {
-                format!(
-                    "with them the gate is {verdict}, without them {}: {}",
-                    without.verdict, without.reason
-                )
-            })
-        }
-    }
 }
 
 /// Makes a result INCONCLUSIVE where a doubt takes the ground from under it, and tells whether it did.

@@ -6,7 +6,7 @@ use super::{
 use crate::gate::{Gate, LatencyKind, Metric, Percentile};
 use crate::record::{Distribution, Latencies, Over, PhaseInterval, PhaseRecord, RequestTally};
 use crate::stats::{
-    self, ALPHA, Alphas, Counted, Second, Share, largest_passing_count, share_bounds,
+    self, ALPHA, Alphas, Counted, Evidence, Second, Share, largest_passing_count, share_bounds,
     smallest_failing_count,
 };
 use crate::units::{self, Dimension, Quantity};
@@ -96,14 +96,19 @@ pub(super) fn latency(
     result.observed = order.at(percentile.quantile());
     if let Some(evidence) = &result.share {
         let size = evidence.effective_requests;
-        let level = |count: f64| 1.0 - count / size;
+        let level = |count: f64, size: f64| 1.0 - count / size;
         // The bounds of the percentile are dual to those of the share: the values at which the
         // judgement would turn.
         let most_by_bursts = size * evidence.allowed / evidence.burst_reach.unwrap_or(1.0);
         result.upper = largest_passing_count(size, evidence.allowed, ALPHA)
-            .and_then(|count| order.at(level(count.min(most_by_bursts))));
-        result.lower = smallest_failing_count(size, evidence.allowed, ALPHA)
-            .and_then(|count| order.at(level(count)));
+            .and_then(|count| order.at(level(count.min(most_by_bursts), size)));
+        let failing = evidence.to_fail.iter().filter_map(|&(size, times)| {
+            let count = smallest_failing_count(size, evidence.allowed * times, ALPHA)?;
+            Some(level(count, size))
+        });
+        result.lower = failing
+            .max_by(f64::total_cmp)
+            .and_then(|level| order.at(level));
     }
     result
 }
@@ -267,7 +272,7 @@ fn share_evidence(
         total: over.total,
         open: 0,
     };
-    let bounds = share_bounds(&thresholds, counted, alphas)?;
+    let bounds = share_bounds(&Evidence::of(thresholds), counted, alphas)?;
     Some(ShareEvidence {
         allowed,
         over_at_most: over.at_most,
@@ -275,6 +280,7 @@ fn share_evidence(
         total: over.total,
         design_effect: bounds.design_effect,
         effective_requests: bounds.effective_requests,
+        to_fail: bounds.to_fail,
         bursts: bounds.bursts.map(|bursts| bursts.count),
         burst_reach: bounds
             .bursts
@@ -380,15 +386,26 @@ fn what_it_would_take(evidence: &ShareEvidence, window_s: f64) -> String {
             units::seconds(window_s * ENOUGH as f64 / bursts as f64)
         );
     }
+    let observed = evidence.over_at_most as f64 / evidence.total as f64;
+    // As a PASS counts the sample, or a FAIL: what is observed tells on which of them it is going to end.
+    let size = if observed < evidence.allowed {
+        evidence.effective_requests
+    } else {
+        evidence.to_fail[0].0
+    };
     let share = Share {
-        count: evidence.over_at_most as f64 / evidence.total as f64 * evidence.effective_requests,
-        total: evidence.effective_requests,
+        count: observed * size,
+        total: size,
     };
     let Some(needed) = stats::requests_to_decide(share, evidence.allowed, ALPHA) else {
         return "the true share is so near the limit that more of the same would not decide"
             .to_owned();
     };
-    let factor = needed / evidence.effective_requests;
+    let factor = needed / size;
+    if factor <= 1.0 {
+        return "they come from so few moments that only a longer window would tell how often"
+            .to_owned();
+    }
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

@@ -4,9 +4,9 @@
 //! A latency that rises makes a PASS doubtful and not a FAIL, and one that falls the other way round. A
 //! verdict that the change could not turn stands.
 
-use super::{ScopedGate, Verdict};
+use super::{ScopedGate, Subject, Verdict, requests};
 use crate::gate::{Metric, Op};
-use crate::record::{Doubt, SteadySeries};
+use crate::record::{Doubt, PhaseRecord, SteadySeries};
 
 /// A change that the verdict must bear.
 pub(super) struct Change<'a> {
@@ -78,3 +78,37 @@ fn further(gate: &ScopedGate, change: f64) -> Trial {
 
 /// What falls by more than this would be nothing soon; the limit stays finite.
 const LARGEST_FALL: f64 = -0.9;
+
+/// In which case a verdict would turn; `None` where it bears the trial.
+pub(super) fn turned(
+    trial: &Trial,
+    gate: &ScopedGate,
+    subject: &Subject<'_>,
+    verdict: Verdict,
+) -> Option<String> {
+    let judge = |gate: &ScopedGate, subject: &Subject<'_>| match gate.gate.metric {
+        Metric::Latency { kind, percentile } => requests::latency(gate, subject, kind, percentile),
+        _ => requests::rate(gate, subject),
+    };
+    match trial {
+        Trial::Further(further) => (judge(further, subject).verdict != verdict)
+            .then(|| "if that goes on, the verdict turns".to_owned()),
+        Trial::Later(unlike_ns) => {
+            let later = |phase: &&PhaseRecord| phase.later(phase.measured_from_ns + unlike_ns);
+            let later: Vec<PhaseRecord> = subject.phases.iter().map(later).collect();
+            let without = judge(
+                gate,
+                &Subject {
+                    phases: &later.iter().collect::<Vec<_>>(),
+                    part: subject.part,
+                },
+            );
+            (without.verdict != verdict).then(|| {
+                format!(
+                    "with them the gate is {verdict}, without them {}: {}",
+                    without.verdict, without.reason
+                )
+            })
+        }
+    }
+}

@@ -146,6 +146,7 @@ pub(super) fn share(
             total: over.total,
             design_effect: 1.0,
             effective_requests: over.total as f64,
+            to_fail: [(over.total as f64, 1.0); 2],
             bursts: None,
             burst_reach: None,
             lower: lower(shown_stretch),

@@ -626,7 +626,10 @@ fn a_database_that_is_down_leaves_the_comparison_to_the_folders_or_refuses_befor
     for _ in 0..3 {
         run(&[]).exits(0);
     }
-    let said = run(&against).exits(0);
+    // How even this machine is today decides whether three runs are enough to tell.
+    let said = run(&against);
+    assert!([0, 3].contains(&said.code), "{}", said.stderr);
+    assert!(!said.stderr.contains("left out"), "{}", said.stderr);
     assert!(
         said.stderr
             .contains("compared with the runs below `results` instead"),

@@ -119,7 +119,6 @@ fn too_few_replicas_on_the_way_down_are_undershoot() {
     };
     // Four, one, and two in the end.
     let gates = judge(|second| match second {
-        0..60 => 2.0,
         60..190 => 4.0,
         190..220 => 1.0,
         _ => 2.0,

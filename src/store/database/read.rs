@@ -36,6 +36,13 @@ impl Database {
         let moment = |moment: Option<jiff::Timestamp>| moment.map(|moment| moment.to_string());
         let (since, before) = (moment(filter.since), moment(filter.before));
         let last = i64::try_from(filter.last.unwrap_or(usize::MAX)).unwrap_or(i64::MAX);
+        // A trend is sorted as a whole; only a part of the runs must be chosen in their order.
+        let is_sorted_later = filter.last.is_none() && matches!(wanted, Wanted::Metric(..));
+        let order = if is_sorted_later {
+            ""
+        } else {
+            "order by started_at desc, run_id desc"
+        };
         let chosen = format!(
             "select {COLUMNS}, started_at from bench.run where sealed \
              and ($1::text is null or scenario = $1) \
@@ -45,7 +52,7 @@ impl Database {
              and ($5::text is null or starts_with(environment_key, $5)) \
              and ($6::text is null or started_at >= $6::timestamptz) \
              and ($7::text is null or started_at < $7::timestamptz) \
-             order by started_at desc, run_id desc limit $8"
+             {order} limit $8"
         );
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![
             &filter.scenario,
