@@ -9,6 +9,9 @@ use nvml_wrapper::enum_wrappers::device::Sampling;
 use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::error::NvmlError;
 
+/// No sample is older than this, the year 2001: what claims to be has another clock than the run can map.
+const EARLIEST_UNIX_US: u64 = 1_000_000_000_000_000;
+
 /// What the driver samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampled {
@@ -62,10 +65,14 @@ pub(super) fn why_not(device: &Device<'_>, mig: bool) -> Option<String> {
     if mig {
         return Some(SPLIT_BY_MIG.to_owned());
     }
-    let newest_only = u64::MAX / 2;
-    read(device, Sampled::Utilization, newest_only)
-        .err()
-        .map(|error| in_words(&error))
+    match read(device, Sampled::Utilization, 0) {
+        Err(error) => Some(in_words(&error)),
+        // A buffer that is still empty fills while it is asked.
+        Ok(samples) => samples
+            .last()
+            .filter(|newest| newest.at_unix_us < EARLIEST_UNIX_US)
+            .map(|_| "they do not carry the time of day".to_owned()),
+    }
 }
 
 fn share(percent: &SampleValue) -> Option<f64> {

@@ -12,6 +12,7 @@
  *   fail FUNCTION CODE    what this GPU answers to a function
  *   lost READING          from this reading on the GPU is lost; the first is 0
  *   sampled MILLISECONDS  the driver keeps samples of utilization, one in so many milliseconds
+ *   sample_offset_us N    the clock of those samples is so far behind the time of day
  *   process PID START [STEP]  a process with a CUDA context, and its memory; -1: not known
  *   gpm SM TENSOR DRAM ENGINE  the GPU's own counters of activity, in percent
  *   part INSTANCE USED    a MIG instance of this GPU, with its memory in use; its counters are the GPU's
@@ -49,14 +50,14 @@ enum { MOST_GPUS = 8, MOST_FAILURES = 16, MOST_PROCESSES = 8, MOST_PARTS = 7, LO
 enum {
     UTILIZATION, MEMORY_ACTIVITY, MEMORY_USED, MEMORY_TOTAL, MEMORY_RESERVED, POWER, TEMPERATURE,
     SM_CLOCK, MEMORY_CLOCK, THROTTLE, MIG, SAMPLED, ENERGY, REPLAYS, HELD_POWER, HELD_THERMAL, HELD_BOARD,
-    HELD_RELIABILITY, PCIE_SENT, PCIE_RECEIVED, KEYS
+    HELD_RELIABILITY, PCIE_SENT, PCIE_RECEIVED, SAMPLE_OFFSET, KEYS
 };
 
 static const char *const KEY_NAMES[KEYS] = {
     "utilization", "memory_activity", "memory_used", "memory_total", "memory_reserved", "power_mw",
     "temperature", "sm_clock", "memory_clock", "throttle", "mig", "sampled",
     "energy_mj", "replays", "held_power_ns", "held_thermal_ns", "held_board_ns", "held_reliability_ns",
-    "pcie_sent", "pcie_received"
+    "pcie_sent", "pcie_received", "sample_offset_us"
 };
 
 struct value { long long start, step; };
@@ -89,7 +90,7 @@ static struct gpu *new_gpu(void) {
     static const struct value USUAL[KEYS] = {
         {50, 0}, {25, 0}, {1LL << 30, 0}, {141LL << 30, 0}, {1LL << 29, 0}, {300000, 0}, {40, 0},
         {1980, 0}, {3201, 0}, {0, 0}, {0, 0}, {0, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0}, {-1, 0},
-        {-1, 0}, {-1, 0}
+        {-1, 0}, {-1, 0}, {0, 0}
     };
     struct gpu *gpu = &gpus[gpu_count];
     gpu->index = gpu_count++;
@@ -336,7 +337,7 @@ int nvmlDeviceGetSamples(struct gpu *gpu, unsigned type, unsigned long long sinc
     unsigned found = 0;
     for (unsigned long long n = last - KEPT + 1; n <= last && found < *count; n++) {
         if (n * period <= since) continue;
-        samples[found].at = n * period;
+        samples[found].at = n * period - (unsigned long long)gpu->values[SAMPLE_OFFSET].start;
         samples[found++].value.u = percent(gpu, type == UTILIZATION_SAMPLES ? UTILIZATION : MEMORY_ACTIVITY);
     }
     *count = found;

@@ -5,7 +5,7 @@ use crate::support::memory::{Memory, Reply, ms, ok};
 use crate::support::{
     Circumstances, FakeWall, Kept, entries_of, plan_with, run, run_with, scenario_text,
 };
-use bench::engine::ports::{Probe, Stop};
+use bench::engine::ports::{Probe, Stamped, Stop};
 use bench::gate::LatencyKind;
 use bench::record::{
     Cause, Distribution, Doubt, Entry, Outcome, PhaseRecord, RunRecord, SeriesInfo, SourceInfo,
@@ -661,6 +661,75 @@ fn lost_telemetry_is_a_doubt_and_a_gap() {
         .unwrap();
     assert!(window.longest_gap_ns > 2_500_000_000, "{window:?}");
     assert!(window.coverage < 0.8, "{window:?}");
+}
+
+/// A source that reads by itself every 300 ms, and tells of it once a second.
+struct Buffered {
+    asked: u64,
+}
+
+impl Probe for Buffered {
+    fn info(&self) -> SourceInfo {
+        SourceInfo {
+            name: "gpu.utilization".to_owned(),
+            state: SourceState::Present,
+            period_ns: 1_000_000_000,
+            series: vec![SeriesInfo::new("gpu.utilization", "0").refreshing()],
+            simulated: true,
+        }
+    }
+
+    fn sample(&mut self, _: &mut Vec<Option<f64>>) -> Result<(), String> {
+        panic!("it stamps its readings itself")
+    }
+
+    fn stamped(&mut self) -> Option<Result<Vec<Stamped>, String>> {
+        // Asked at whole seconds: what began between one second and the next, and once before the run.
+        let now_ms = self.asked * 1000;
+        self.asked += 1;
+        let from_ms = now_ms.saturating_sub(1000);
+        let readings = (0..)
+            .map(|number| number * 300)
+            .skip_while(|at| *at < from_ms)
+            .take_while(|at| *at < now_ms)
+            .map(|at| (now_ms - at, f64::from(u8::from(at % 600 == 0))));
+        let before = (self.asked == 1).then_some((5000, 0.9));
+        let stamped = before
+            .into_iter()
+            .chain(readings)
+            .map(|(age_ms, value)| Stamped {
+                age: ms(age_ms),
+                values: vec![Some(value)],
+            });
+        Some(Ok(stamped.collect()))
+    }
+}
+
+#[test]
+fn readings_that_a_source_has_stamped_stand_where_they_belong() {
+    let record = run_with(
+        &plan_with(&scenario_text(CLOSED), 1, &[]),
+        &Memory::new(|_| ok(ms(50))),
+        Circumstances {
+            probes: vec![Box::new(Buffered { asked: 0 })],
+            ..Circumstances::default()
+        },
+    );
+    let series = record.series("gpu.utilization").next().unwrap();
+    let points: Vec<(u64, f64)> = series.points().collect();
+    // Every 300 ms, although it was asked once a second; nothing from before the run.
+    let first: Vec<(u64, f64)> = points[..4]
+        .iter()
+        .map(|(at, value)| ((at + 5_000_000) / 10_000_000 * 10, *value))
+        .collect();
+    assert_eq!(first, [(0, 1.0), (300, 0.0), (600, 1.0), (900, 0.0)]);
+    assert_eq!(series.period_ns, 1_000_000_000);
+    let phase = only_phase(&record);
+    let window = series
+        .window(phase.measured_from_ns, phase.measured_to_ns - 2_000_000_000)
+        .unwrap();
+    assert!((window.coverage - 1.0).abs() < 1e-9, "{window:?}");
+    assert!((window.mean - 0.5).abs() < 0.05, "{window:?}");
 }
 
 #[test]

@@ -341,7 +341,7 @@ fn a_run_relates_the_work_to_what_the_same_gpu_can_do() {
         .unwrap();
     let by_requests = phase["throughput_rps"].as_f64().unwrap() * each;
     let ratio = value("operations_per_second") / by_requests;
-    assert!((0.7..1.4).contains(&ratio), "{achieved} {by_requests}");
+    assert!((0.3..3.0).contains(&ratio), "{achieved} {by_requests}");
     assert!(
         value("of_ceiling") > 0.0 && value("busy") > 0.0,
         "{achieved}"

@@ -148,6 +148,9 @@ fn metrics(source: &Source) -> Vec<&str> {
             metrics.push(&series.metric);
         }
     }
+    // What no gate can ask for and this source cannot tell is no finding.
+    let is_lacking = |metric: &str| source.of(metric).all(|series| series.info.lack.is_some());
+    metrics.retain(|metric| TelemetryMetric::find(metric).is_some() || !is_lacking(metric));
     // The same thing in bytes beside its share would be a second picture of one fact.
     if metrics.contains(&"gpu.memory") {
         metrics.retain(|metric| *metric != "gpu.memory.used");
@@ -301,6 +304,38 @@ mod tests {
 
     fn names(family: &Family) -> Vec<&str> {
         family.lanes.iter().map(|lane| lane.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_lane_says_what_is_lacking_and_how_else_it_is_had() {
+        let mut run = sample::prod().clone();
+        let source = run
+            .0
+            .sources
+            .iter_mut()
+            .find(|source| source.info.name == "gpu");
+        let source = source.expect("the sample has GPUs");
+        let length = source.at_ns.len();
+        for series in [
+            SeriesInfo::new("gpu.sm_active", "0").lacking("not before Hopper"),
+            SeriesInfo::new("gpu.throttled.board", "0").lacking("not counted"),
+            SeriesInfo::new("gpu.throttled", "0").noting("looked at in each sample"),
+        ] {
+            let value = series.lack.is_none().then_some(0.25);
+            source.values.push(vec![value; length]);
+            source.info.series.push(series);
+        }
+        let families = lanes(&run);
+        let lane = |name: &str| families[0].lanes.iter().find(|lane| lane.name == name);
+        let sm = lane("gpu-sm_active").expect("a gate can ask for it");
+        assert_eq!(sm.content, Content::Absent("not before Hopper".to_owned()));
+        assert!(lane("gpu-throttled-board").is_none());
+        let throttled = lane("gpu-throttled").expect("it has values");
+        assert!(
+            throttled.subtitle.ends_with("; looked at in each sample"),
+            "{}",
+            throttled.subtitle
+        );
     }
 
     #[test]

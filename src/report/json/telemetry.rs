@@ -45,6 +45,12 @@ struct SeriesJson<'a> {
     coverage: f64,
     longest_gap_s: Option<f64>,
     samples: usize,
+    /// Why there are no values, where that was known from the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lack: Option<&'a str>,
+    /// How the values are had, where that is not the usual way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
 }
 
 impl<'a> Telemetry<'a> {
@@ -79,6 +85,8 @@ fn windows<'a>(record: &'a RunRecord, phase: &PhaseRecord) -> Vec<SeriesJson<'a>
             coverage: of(|window| window.coverage).unwrap_or(0.0),
             longest_gap_s: window.as_ref().map(|window| seconds(window.longest_gap_ns)),
             samples: window.as_ref().map_or(0, |window| window.samples),
+            lack: series.info.lack.as_deref(),
+            note: series.info.note.as_deref(),
         }
     })
     .collect()
