@@ -58,15 +58,24 @@ esac
 if command -v nvidia-smi >/dev/null; then
   step nvidia-smi 20 "0" nvidia-smi -q
 fi
-# Every kernel against the CPU, every PTX module loaded, every rate.
-step suite 240 "0 3" "$binary" --quiet gpu --results="$out/suite" ${given[@]+"${given[@]}"}
+# Every kernel against the CPU, every PTX module loaded, every rate, cuBLASLt where it is found, a sustained
+# load, health before and after: on the first GPU, so that the time does not grow with their number.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
+first=${CUDA_VISIBLE_DEVICES:-0}
+step suite 150 "0 3" env CUDA_VISIBLE_DEVICES="${first%%,*}" "$binary" --quiet gpu --results="$out/suite" ${given[@]+"${given[@]}"}
+# Batch sizes and precisions, on the same.
+step tune 60 "0 3" env CUDA_VISIBLE_DEVICES="${first%%,*}" "$binary" --quiet gpu --tune --results="$out/tune" ${given[@]+"${given[@]}"}
+if command -v nvidia-smi >/dev/null && [ "$(nvidia-smi -L | wc -l)" -gt 1 ]; then
+  # Siblings against each other, and the copies between them.
+  step siblings 120 "0 3" "$binary" --quiet gpu --quick --only=memory.copy,mma.bf16,wgmma.bf16,gemm.bf16,peer --results="$out/siblings"
+fi
 # A process that may see no GPU must say so.
 step hidden 20 "3" env CUDA_VISIBLE_DEVICES= "$binary" --quiet gpu --results="$out/hidden"
 if [ -z "${GPU_CHECK_ARGS:-}" ] && [ -f "$here/scenarios/prod.toml" ]; then
   # Beside the records of the suite, so that the report relates the work to what the GPU can do.
   mkdir -p "$out/prod" && cp -R "$out/suite/." "$out/prod/"
   # The verdict on the service; FAIL and INCONCLUSIVE are findings, not faults of this check.
-  step prod 240 "0 1 3" "$binary" --quiet run "$here/scenarios/prod.toml" --results="$out/prod"
+  step prod 150 "0 1 3" "$binary" --quiet run "$here/scenarios/prod.toml" --results="$out/prod"
   # On the GPU, and not on the CPU in its stead.
   step prod-on-gpu 5 "0" grep -Eqr --include=run.json '"kind": ?"cuda"' "$out/prod"
 fi

@@ -69,7 +69,7 @@ pub(super) enum Command {
     Baseline(BaselineArgs),
     /// Remove runs that no rule keeps.
     Prune(PruneArgs),
-    /// Compare new runs with old ones: better, same, worse or unclear.
+    /// Compare new runs, or a GPU suite, with old ones: better, same, worse or unclear.
     Compare(CompareArgs),
     /// Judge a finished run again, by its own gates and by new ones.
     Judge(JudgeArgs),
@@ -329,7 +329,7 @@ pub(super) struct ReportArgs {
 #[derive(Debug, Args)]
 pub(super) struct CompareArgs {
     /// The old runs, separated by commas: folders, ids, or `last`. How runs vary of themselves shows
-    /// only in three or more.
+    /// only in three or more. Or one record of a GPU suite, with another as NEW.
     #[arg(
         value_name = "OLD",
         value_delimiter = ',',

@@ -3,6 +3,7 @@
 use super::args::FormatArg;
 use super::database::DatabaseArgs;
 use crate::commands::{AgentOptions, CommandError, Format, GpuOptions};
+use crate::record::Floor;
 use crate::units;
 use clap::Args;
 use std::net::SocketAddr;
@@ -21,9 +22,30 @@ pub(super) struct GpuArgs {
     /// Fewer and shorter samples, for a first look.
     #[arg(long)]
     quick: bool,
+    /// Sweep batch sizes and precisions instead of running tests: where is the knee of throughput against
+    /// latency?
+    #[arg(long, conflicts_with_all = ["list", "only", "baseline", "floors", "floors_file", "sustain"])]
+    tune: bool,
+    /// How long the sustained load lasts; 10s unless said otherwise.
+    #[arg(long, value_name = "TIME", value_parser = sustained)]
+    sustain: Option<Duration>,
     /// Seed of all data.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u32,
+    /// No GPU may be slower than in this earlier record: gpu.json, its folder, or the folder's name.
+    #[arg(long, value_name = "FILE|RUN")]
+    baseline: Option<String>,
+    /// How much slower than its siblings or its baseline a GPU may be; links twice, host times five times
+    /// as much.
+    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = tolerance)]
+    tolerance: f64,
+    /// What a test must reach (a time: not exceed), such as `memory.copy=4.3TB/s`, `pcie.to_device=85%` of the
+    /// data sheet, `launch.round_trip=20us`.
+    #[arg(long = "floor", value_name = "TEST=VALUE")]
+    floors: Vec<Floor>,
+    /// A TOML file with such floors: `memory.copy = "4.3TB/s"`.
+    #[arg(long, value_name = "FILE")]
+    floors_file: Option<PathBuf>,
     /// Folder that gets the folder of the run.
     #[arg(long, value_name = "FOLDER", default_value = "results")]
     results: PathBuf,
@@ -36,6 +58,9 @@ pub(super) struct GpuArgs {
     /// Use this CUDA driver library instead of the system's.
     #[arg(long, value_name = "FILE")]
     cuda_library: Option<PathBuf>,
+    /// Use this cuBLASLt library instead of the newest that is found.
+    #[arg(long, value_name = "FILE")]
+    cublaslt: Option<PathBuf>,
     /// Use this NVML library instead of the system's.
     #[arg(long, value_name = "FILE")]
     nvml_library: Option<PathBuf>,
@@ -51,7 +76,13 @@ impl GpuArgs {
             list: args.list,
             only: args.only,
             quick: args.quick,
+            tune: args.tune,
+            sustain: args.sustain,
             seed: args.seed,
+            baseline: args.baseline,
+            tolerance: args.tolerance,
+            floors: args.floors,
+            floors_file: args.floors_file,
             results: args.results,
             format: if args.json {
                 Format::Json
@@ -59,6 +90,7 @@ impl GpuArgs {
                 args.format.into()
             },
             cuda_library: args.cuda_library,
+            cublaslt: args.cublaslt,
             nvml_library: args.nvml_library,
         })
     }
@@ -117,6 +149,25 @@ impl AgentArgs {
             open: self.open,
             nvml_library: self.nvml_library,
         })
+    }
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match units::parse_ratio(text) {
+        // Times what links and the host are allowed it stays below all of the speed.
+        Ok(ratio) if (0.001..=0.19).contains(&ratio) => Ok(ratio),
+        Ok(_) => Err("a tolerance lies between 0.1% and 19%".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn sustained(text: &str) -> Result<Duration, String> {
+    match units::parse_duration(text) {
+        Ok(whole) if (Duration::from_millis(500)..=Duration::from_hours(1)).contains(&whole) => {
+            Ok(whole)
+        }
+        Ok(_) => Err("a sustained load lasts between 500ms and 1h".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -103,8 +103,12 @@ mod tests {
                 sm_clock_mhz: None,
                 power_watts: None,
                 temperature_celsius: None,
+                lower: None,
+                upper: None,
                 throttled_samples: 0,
+                power_capped_samples: 0,
                 peaks: Vec::new(),
+                timeline: Vec::new(),
             }),
         });
         SuiteRecord {

@@ -110,6 +110,18 @@ pub const ENTRIES: &[Entry] = &[
     entry("wgmma_rate_s8", Wgmma, RATE),
 ];
 
+/// A number over all PTX, in hexadecimal digits (FNV-1a): measurements with different kernels cannot be
+/// compared.
+pub fn fingerprint() -> String {
+    let bytes = Source::ALL
+        .iter()
+        .flat_map(|source| source.ptx().as_bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
 /// The kernel of this name.
 ///
 /// # Panics

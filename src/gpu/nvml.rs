@@ -242,6 +242,16 @@ impl Nvml {
         Ok((gpu.index, known))
     }
 
+    /// One of [`Nvml::gpus`] by its place in that list, with its index.
+    pub(super) fn device_at(&self, place: usize) -> Result<(Device<'_>, u32), Unavailable> {
+        let (index, known) = self.known(place)?;
+        Ok((known.handle.device(&self.library), index))
+    }
+
+    pub(super) fn library(&self) -> &Library {
+        &self.library
+    }
+
     fn device(&self, index: u32) -> Result<Device<'_>, Unavailable> {
         self.library
             .device_by_index(index)

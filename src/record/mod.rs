@@ -9,6 +9,8 @@ mod capacity;
 mod doubt;
 mod environment;
 mod figures;
+mod floor;
+mod health;
 mod instrument;
 mod journal;
 mod latencies;
@@ -26,6 +28,7 @@ mod streams;
 mod suite;
 mod tally;
 mod tries;
+mod tune;
 
 pub use achieved::{Achieved, BUSY_SERIES, OPERATIONS_SERIES};
 pub use calibration::{
@@ -37,6 +40,8 @@ pub use doubt::{
 };
 pub use environment::{Ceiling, Environment, Gpu, ServiceCompute};
 pub use figures::{Baseline, Difference, PhaseFigures, RunFigures, differences};
+pub use floor::{Floor, FloorError, Least};
+pub use health::{HEALTH_COUNTERS, Health, HealthCounter, HealthRule, PcieLink, Xid};
 pub use instrument::{Instrument, generator_metric};
 pub use journal::{
     Entry, Header, JOURNAL_VERSION, PartIndex, PhaseInfo, ProtocolInfo, RequestInfo, ScenarioInfo,
@@ -54,10 +59,12 @@ pub use series::{Samples, Series, SeriesInfo, Source, SourceInfo, SourceState, W
 pub use steps::{ReceiveStamps, StepTimes, Steps};
 pub use streams::{StreamTally, Streamed};
 pub use suite::{
-    Measured, Peak, SUITE_SCHEMA, Stopped, SuiteGpu, SuiteRecord, TestOutcome, TestResult,
+    Measured, Moment, Peak, PeerPair, SUITE_SCHEMA, Stopped, SuiteCriteria, SuiteGpu, SuiteRecord,
+    TestOutcome, TestResult,
 };
 pub use tally::{
     Connections, Counts, ErrorKey, ErrorTally, Errors, Failure, Interval, Population, RequestTally,
     Sample,
 };
 pub use tries::TryTally;
+pub use tune::{TunePoint, TuneSeries};

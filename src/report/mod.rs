@@ -46,7 +46,10 @@ pub use junit::junit;
 pub use markdown::markdown;
 pub use openmetrics::openmetrics;
 pub use png::pngs;
-pub use suite::{suite_console, suite_files, suite_html, suite_json};
+pub use suite::{
+    suite_comparison_json, suite_comparison_text, suite_console, suite_files, suite_html,
+    suite_json,
+};
 
 use crate::history::{RunSummary, SUMMARY_FILE};
 use crate::record::RunRecord;

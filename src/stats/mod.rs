@@ -12,6 +12,7 @@ mod correlation;
 mod early;
 mod leak;
 mod mean;
+mod median;
 pub mod search;
 mod steady;
 
@@ -32,6 +33,7 @@ pub use leak::{
     growth_by,
 };
 pub use mean::{MeanInterval, batch_means};
+pub use median::median_bounds;
 pub use steady::{Settling, drift, settling};
 
 /// The error probability of each one-sided bound: a PASS and a FAIL are each wrong at most this

@@ -22,7 +22,10 @@ pub use gates::{Scope, ScopedGate, gate_on, gates_in, gates_of};
 pub use growth::GrowthEvidence;
 pub use lookout::{Decision, Lookout};
 
-pub use suite::{Finding, SuiteJudgement, judge_suite};
+pub use suite::{
+    Against, Finding, SuiteCompareRow, SuiteComparison, SuiteGate, SuiteJudgement, compare_suites,
+    judge_suite,
+};
 
 use crate::gate::{Gate, Metric, Op};
 use crate::record::{Doubt, PackedLatencies, PartIndex, PhaseRecord, RequestTally, RunRecord};

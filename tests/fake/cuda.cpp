@@ -9,6 +9,7 @@
  *   version NUMBER              of the driver's CUDA, for example 12000
  *   devices COUNT
  *   capability MAJOR MINOR
+ *   peers                       devices reach each other
  *   fail FUNCTION CODE [AFTER]  what a function answers, after so many calls that went well
  *   corrupt KERNEL              a kernel whose first result is wrong
  */
@@ -131,6 +132,7 @@ struct failure { int code; int after; };
 static std::map<std::string, failure> failures;
 static std::map<std::string, int> calls;
 static std::string corrupt;
+static int peers;
 static int init_code, version = 12000, devices = 1, major_capability = 8, minor_capability = 0;
 
 static void read_script() {
@@ -145,6 +147,7 @@ static void read_script() {
         int code = 0, after = 0;
         if (sscanf(line, "fail %95s %d %d", name, &code, &after) >= 2) failures[name] = {code, after};
         else if (sscanf(line, "corrupt %95s", name) == 1) corrupt = name;
+        else if (strncmp(line, "peers", 5) == 0) peers = 1;
         else if (sscanf(line, "init %d", &init_code) == 1) {}
         else if (sscanf(line, "version %d", &version) == 1) {}
         else if (sscanf(line, "devices %d", &devices) == 1) {}
@@ -196,10 +199,11 @@ int cuDeviceGetAttribute(int *out, int attribute, int device) {
     }
     return 0;
 }
-int cuDeviceCanAccessPeer(int *out, int, int) { ANSWER(); *out = 0; return 0; }
+int cuDeviceCanAccessPeer(int *out, int, int) { ANSWER(); *out = peers; return 0; }
 int cuDevicePrimaryCtxRetain(void **out, int device) { ANSWER(); *out = (void *)(u64)(device + 1); return 0; }
 int cuDevicePrimaryCtxRelease_v2(int) { return 0; }
 int cuCtxSetCurrent(void *) { ANSWER(); return 0; }
+int cuCtxEnablePeerAccess(void *, unsigned) { ANSWER(); return peers ? 0 : 217; }
 int cuCtxSynchronize() { ANSWER(); return 0; }
 int cuStreamCreate(void **out, unsigned) { ANSWER(); *out = malloc(1); return 0; }
 int cuStreamDestroy_v2(void *stream) { free(stream); return 0; }
@@ -227,7 +231,13 @@ int cuMemFreeHost(void *block) { free(block); return 0; }
 static int copy(void *to, const void *from, size_t size) { memmove(to, from, size); return 0; }
 int cuMemcpyHtoDAsync_v2(pointer to, const void *from, size_t size, void *) { ANSWER(); return copy((void *)to, from, size); }
 int cuMemcpyDtoHAsync_v2(void *to, pointer from, size_t size, void *) { ANSWER(); return copy(to, (void *)from, size); }
-int cuMemcpyPeerAsync(pointer to, void *, pointer from, void *, size_t size, void *) { ANSWER(); return copy((void *)to, (void *)from, size); }
+int cuMemcpyPeerAsync(pointer to, void *to_device, pointer from, void *from_device, size_t size, void *) {
+    ANSWER();
+    if (to_device == from_device) return 1;
+    copy((void *)to, (void *)from, size);
+    if (corrupt == "peer") *(u32 *)to ^= 1;
+    return 0;
+}
 int cuMemsetD8Async(pointer to, unsigned char value, size_t size, void *) { ANSWER(); memset((void *)to, value, size); return 0; }
 int cuModuleLoadData(void **out, const void *) { ANSWER(); *out = malloc(1); return 0; }
 int cuModuleUnload(void *module) { free(module); return 0; }

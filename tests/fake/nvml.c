@@ -10,6 +10,9 @@
  *   gpu NAME              one more GPU; the lines below describe it
  *   KEY START [STEP]      a value of this GPU: START in its first reading, STEP more in each after it
  *   fail FUNCTION CODE    what this GPU answers to a function
+ *   field ID START [STEP] a field of nvmlDeviceGetFieldValues, STEP more in each call; others are not supported
+ *   link GEN WIDTH MAXGEN MAXWIDTH
+ *   xid CODE              a message about a fault, which waits to be fetched
  *   lost READING          from this reading on the GPU is lost; the first is 0
  *   sampled MILLISECONDS  the driver keeps samples of utilization, one in so many milliseconds
  *   sample_offset_us N    the clock of those samples is so far behind the time of day
@@ -30,6 +33,7 @@ int sscanf(const char *text, const char *format, ...);
 int snprintf(char *text, unsigned long size, const char *format, ...);
 int strcmp(const char *a, const char *b);
 char *strrchr(const char *text, int character);
+int nanosleep(const void *time, void *left);
 void *memset(void *block, int byte, unsigned long size);
 void abort(void);
 struct timespec { long seconds, nanoseconds; };
@@ -45,8 +49,8 @@ static unsigned long long unix_us(void) {
 struct place { const char *path; void *base; const char *symbol; void *address; };
 int dladdr(const void *address, struct place *place);
 
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, LOST = 15, VERSION_MISMATCH = 25 };
-enum { MOST_GPUS = 8, MOST_FAILURES = 16, MOST_PROCESSES = 8, MOST_PARTS = 7, LONGEST = 96 };
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, LOST = 15, TIMEOUT = 10, VERSION_MISMATCH = 25 };
+enum { MOST_GPUS = 8, MOST_FAILURES = 16, MOST_PROCESSES = 8, MOST_PARTS = 7, MOST_FIELDS = 32, MOST_XIDS = 4, LONGEST = 96 };
 enum {
     UTILIZATION, MEMORY_ACTIVITY, MEMORY_USED, MEMORY_TOTAL, MEMORY_RESERVED, POWER, TEMPERATURE,
     SM_CLOCK, MEMORY_CLOCK, THROTTLE, MIG, SAMPLED, ENERGY, REPLAYS, HELD_POWER, HELD_THERMAL, HELD_BOARD,
@@ -61,6 +65,7 @@ static const char *const KEY_NAMES[KEYS] = {
 };
 
 struct value { long long start, step; };
+struct scripted { unsigned id; long long start, step; };
 struct failure { char function[LONGEST]; int code; };
 struct process { unsigned pid; struct value memory; };
 struct gpu {
@@ -76,6 +81,12 @@ struct gpu {
     struct value values[KEYS];
     struct failure failures[MOST_FAILURES];
     int failure_count;
+    struct scripted fields[MOST_FIELDS];
+    int field_count;
+    long long field_calls;
+    unsigned link[4];
+    unsigned long long xids[MOST_XIDS];
+    int xid_count;
     long long lost_from;
     long long reading;
 };
@@ -96,6 +107,8 @@ static struct gpu *new_gpu(void) {
     gpu->index = gpu_count++;
     gpu->reading = -1;
     gpu->lost_from = -1;
+    gpu->link[0] = gpu->link[2] = 5;
+    gpu->link[1] = gpu->link[3] = 16;
     for (int key = 0; key < KEYS; key++) gpu->values[key] = USUAL[key];
     return gpu;
 }
@@ -109,6 +122,16 @@ static void describe(struct gpu *gpu, const char *line) {
         struct failure *failure = &gpu->failures[gpu->failure_count++];
         snprintf(failure->function, LONGEST, "%s", function);
         failure->code = code;
+        return;
+    }
+    unsigned id = 0;
+    if (sscanf(line, "field %u %lld %lld", &id, &start, &step) >= 2) {
+        if (gpu->field_count < MOST_FIELDS) gpu->fields[gpu->field_count++] = (struct scripted){id, start, step};
+        return;
+    }
+    if (sscanf(line, "link %u %u %u %u", &gpu->link[0], &gpu->link[1], &gpu->link[2], &gpu->link[3]) == 4) return;
+    if (sscanf(line, "xid %lld", &start) == 1) {
+        if (gpu->xid_count < MOST_XIDS) gpu->xids[gpu->xid_count++] = (unsigned long long)start;
         return;
     }
     if (sscanf(line, "lost %lld", &start) == 1) {
@@ -384,7 +407,14 @@ int nvmlDeviceGetFieldValues(struct gpu *gpu, int count, struct field *fields) {
             if (KNOWN[k].id != fields[i].id) continue;
             fields[i].code = counter(gpu, "field", &fields[i].value.ull, KNOWN[k].key);
         }
+        for (int k = 0; k < gpu->field_count; k++) {
+            const struct scripted *field = &gpu->fields[k];
+            if (field->id != fields[i].id) continue;
+            fields[i].code = SUCCESS;
+            fields[i].value.ull = (unsigned long long)(field->start + field->step * gpu->field_calls);
+        }
     }
+    gpu->field_calls++;
     return SUCCESS;
 }
 
@@ -493,4 +523,72 @@ int nvmlGpmMetricsGet(struct gpm_request *request) {
         }
     }
     return SUCCESS;
+}
+
+/* ---- health ---- */
+
+static int link_value(struct gpu *gpu, const char *function, unsigned *out, int place) {
+    int code = answer(gpu, function);
+    if (code == SUCCESS) *out = gpu->link[place];
+    return code;
+}
+
+int nvmlDeviceGetCurrPcieLinkGeneration(struct gpu *gpu, unsigned *out) {
+    return link_value(gpu, "nvmlDeviceGetCurrPcieLinkGeneration", out, 0);
+}
+
+int nvmlDeviceGetCurrPcieLinkWidth(struct gpu *gpu, unsigned *out) {
+    return link_value(gpu, "nvmlDeviceGetCurrPcieLinkWidth", out, 1);
+}
+
+int nvmlDeviceGetMaxPcieLinkGeneration(struct gpu *gpu, unsigned *out) {
+    return link_value(gpu, "nvmlDeviceGetMaxPcieLinkGeneration", out, 2);
+}
+
+int nvmlDeviceGetMaxPcieLinkWidth(struct gpu *gpu, unsigned *out) {
+    return link_value(gpu, "nvmlDeviceGetMaxPcieLinkWidth", out, 3);
+}
+
+int nvmlDeviceGetEnforcedPowerLimit(struct gpu *gpu, unsigned *milliwatts) {
+    int code = answer(gpu, "nvmlDeviceGetEnforcedPowerLimit");
+    if (code == SUCCESS) *milliwatts = 700000;
+    return code;
+}
+
+int nvmlDeviceGetVbiosVersion(struct gpu *gpu, char *version, unsigned size) {
+    return text(gpu, "nvmlDeviceGetVbiosVersion", version, size, "SIMULATED 1");
+}
+
+struct event { struct gpu *gpu; unsigned long long type, data; unsigned gpu_instance, compute_instance; };
+
+int nvmlEventSetCreate(void **set) {
+    *set = gpus;
+    return SUCCESS;
+}
+
+int nvmlEventSetFree(void *set) {
+    (void)set;
+    return SUCCESS;
+}
+
+int nvmlDeviceRegisterEvents(struct gpu *gpu, unsigned long long types, void *set) {
+    (void)types;
+    (void)set;
+    return answer(gpu, "nvmlDeviceRegisterEvents");
+}
+
+/* Waits by answering at once: whoever asks again and again must not depend on being slowed down here. */
+int nvmlEventSetWait_v2(void *set, struct event *event, unsigned milliseconds) {
+    struct { long long seconds, nanoseconds; } some = {0, milliseconds ? 1000000 : 0};
+    (void)set;
+    for (int i = 0; i < gpu_count; i++) {
+        if (gpus[i].xid_count == 0) continue;
+        memset(event, 0, sizeof *event);
+        event->gpu = &gpus[i];
+        event->type = 8;
+        event->data = gpus[i].xids[--gpus[i].xid_count];
+        return SUCCESS;
+    }
+    nanosleep(&some, 0);
+    return TIMEOUT;
 }

@@ -23,7 +23,11 @@ fn suite(id: &str, began: &str, slower: f64) -> SuiteRecord {
             sm_clock_mhz: None,
             power_watts: None,
             temperature_celsius: None,
+            lower: None,
+            upper: None,
             throttled_samples: 0,
+            power_capped_samples: 0,
+            timeline: Vec::new(),
             peaks: vec![Peak {
                 name: "datasheet".to_owned(),
                 value: 3350.0,

@@ -138,6 +138,20 @@ impl Device {
         Ok(reaches != 0)
     }
 
+    /// Lets this device use the memory of another directly. Binds this device to the thread.
+    ///
+    /// # Errors
+    /// When there is no way between them, or either is gone.
+    pub fn open_to(&self, other: &Self) -> Result<(), CudaError> {
+        const ALREADY: i32 = 704;
+        self.bind()?;
+        let handle = other.context.handle;
+        match call!(self.functions(), cuCtxEnablePeerAccess(handle, 0)) {
+            Err(error) if error.code == ALREADY => Ok(()),
+            answer => answer,
+        }
+    }
+
     pub(super) fn functions(&self) -> &Functions {
         &self.context.functions
     }

@@ -156,6 +156,7 @@ functions! {
     cuDevicePrimaryCtxRelease_v2: fn(c_int);
     cuCtxSetCurrent: fn(Handle);
     cuCtxSynchronize: fn();
+    cuCtxEnablePeerAccess: fn(Handle, c_uint);
     cuStreamCreate: fn(*mut Handle, c_uint);
     cuStreamDestroy_v2: fn(Handle);
     cuStreamSynchronize: fn(Handle);

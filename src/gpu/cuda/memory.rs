@@ -57,10 +57,19 @@ impl Buffer {
     /// # Errors
     /// When the device is gone, or earlier work failed.
     pub fn write(&self, stream: &Stream, from: &[u8]) -> Result<(), CudaError> {
-        let bytes = from.len().min(self.bytes);
+        self.write_at(stream, 0, from)
+    }
+
+    /// The same to a place within it.
+    ///
+    /// # Errors
+    /// As [`Buffer::write`].
+    pub fn write_at(&self, stream: &Stream, offset: usize, from: &[u8]) -> Result<(), CudaError> {
+        let bytes = from.len().min(self.bytes.saturating_sub(offset));
+        let to = self.address + offset as u64;
         call!(
             self.device.functions(),
-            cuMemcpyHtoDAsync_v2(self.address, from.as_ptr().cast(), bytes, stream.handle())
+            cuMemcpyHtoDAsync_v2(to, from.as_ptr().cast(), bytes, stream.handle())
         )
     }
 
@@ -69,10 +78,19 @@ impl Buffer {
     /// # Errors
     /// As [`Buffer::write`].
     pub fn read(&self, stream: &Stream, to: &mut [u8]) -> Result<(), CudaError> {
-        let bytes = to.len().min(self.bytes);
+        self.read_at(stream, 0, to)
+    }
+
+    /// The same from a place within it.
+    ///
+    /// # Errors
+    /// As [`Buffer::write`].
+    pub fn read_at(&self, stream: &Stream, offset: usize, to: &mut [u8]) -> Result<(), CudaError> {
+        let bytes = to.len().min(self.bytes.saturating_sub(offset));
+        let from = self.address + offset as u64;
         call!(
             self.device.functions(),
-            cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), self.address, bytes, stream.handle())
+            cuMemcpyDtoHAsync_v2(to.as_mut_ptr().cast(), from, bytes, stream.handle())
         )
     }
 

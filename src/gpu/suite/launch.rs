@@ -3,7 +3,7 @@
 use super::Fault;
 use super::rig::Rig;
 use super::summary::Sample;
-use crate::gpu::cuda::{Argument, Event, Stream};
+use crate::gpu::cuda::{Argument, CudaError, Event, Stream};
 use crate::record::Measured;
 use tokio::time::Instant;
 
@@ -74,7 +74,7 @@ pub(super) fn concurrent(rig: &mut Rig<'_>) -> Result<Measured, Fault> {
                 end.record(side)?;
                 stream.wait_for(end)?;
             }
-            Ok(())
+            Ok::<(), CudaError>(())
         })?;
         let speedup = one.as_secs_f64() * f64::from(STREAMS) / all.as_secs_f64();
         Ok((speedup, found))

@@ -223,7 +223,7 @@ pub(super) fn integrity(rig: &mut Rig<'_>) -> Result<Measured, Fault> {
     let free = rig.device.free_bytes()?;
     let buffer = rig.buffer((free / 10 * 9 / 4096 * 4096).max(4096))?;
     let mut samples = Vec::new();
-    for round in 0..2 {
+    for round in 0..5 {
         let seed = rig.seed.wrapping_add(round).wrapping_mul(0x9e37_79b9);
         rig.fill(&buffer, seed)?;
         let kernel = rig.kernel("memory_verify")?;
@@ -243,7 +243,7 @@ pub(super) fn integrity(rig: &mut Rig<'_>) -> Result<Measured, Fault> {
     let measured = super::summary::summarize(&samples, Stopped::Planned, "GB/s");
     let gib = buffer.bytes() as f64 / GIB as f64;
     Ok(Measured {
-        verified: Some(format!("every word of {gib:.1} GiB, two patterns")),
+        verified: Some(format!("every word of {gib:.1} GiB, five patterns")),
         ..measured
     })
 }

@@ -4,16 +4,23 @@
 //! and after each sample. No sample is thrown away.
 
 mod compute;
+mod examination;
+mod gemm;
 mod launch;
 mod memory;
+mod operand;
+mod peer;
 mod rig;
 mod summary;
+mod sustain;
 mod tensor;
 mod transfer;
+mod tune;
 
 use super::Nvml;
-use super::cuda::{Cuda, CudaError, Device};
-use crate::record::{SuiteGpu, TestOutcome, TestResult};
+use super::cuda::{CublasLt, Cuda, CudaError, Device};
+use crate::record::{PcieLink, SuiteGpu, TestOutcome, TestResult};
+use examination::Examination;
 use rig::Rig;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -25,6 +32,10 @@ pub struct Test {
     pub name: &'static str,
     /// What it measures.
     pub what: &'static str,
+    /// How long it may take samples at full effort; what is sustained has a time of its own.
+    pub limit: Duration,
+    /// Whether it is also run on all GPUs at once.
+    pub together: bool,
     run: fn(&mut Rig<'_>) -> Result<crate::record::Measured, Fault>,
 }
 
@@ -43,6 +54,8 @@ pub(crate) enum Fault {
     Wrong(String),
     /// The driver reported an error.
     Cuda(CudaError),
+    /// Another library did.
+    Failed(String),
 }
 
 impl From<CudaError> for Fault {
@@ -54,141 +67,246 @@ impl From<CudaError> for Fault {
 const fn test(
     name: &'static str,
     what: &'static str,
+    limit_ms: u64,
     run: fn(&mut Rig<'_>) -> Result<crate::record::Measured, Fault>,
 ) -> Test {
-    Test { name, what, run }
+    Test {
+        name,
+        what,
+        limit: Duration::from_millis(limit_ms),
+        together: false,
+        run,
+    }
 }
 
-/// Every test, in the order in which they run: the hottest last.
+/// One that is also run on all GPUs at once: because they share something, or heat each other.
+const fn shared(test: Test) -> Test {
+    Test {
+        together: true,
+        ..test
+    }
+}
+
+/// What a test may take beside its samples: memory to be had, data to be made and checked.
+pub const SETUP: Duration = Duration::from_millis(500);
+
+/// What all tests together may take on one GPU.
+pub const BUDGET: Duration = Duration::from_secs(90);
+
+/// Every test, in the order in which they run: the hottest last. The third column is the time for samples in
+/// milliseconds.
 pub const TESTS: &[Test] = &[
     test(
         "launch.enqueue",
         "time for the host to send an empty kernel",
+        1000,
         launch::enqueue,
     ),
     test(
         "launch.round_trip",
         "time from sending an empty kernel until the host knows that it ran",
+        1000,
         launch::round_trip,
     ),
     test(
         "launch.graph",
         "time of one of 100 empty kernels launched as a graph",
+        1000,
         launch::graph,
     ),
     test(
         "launch.concurrent",
         "how many one-block kernels on eight streams run side by side",
+        1000,
         launch::concurrent,
     ),
-    test(
+    shared(test(
         "pcie.to_device",
         "copies from pinned host memory",
+        1500,
         transfer::to_device,
-    ),
-    test(
+    )),
+    shared(test(
         "pcie.from_device",
         "copies to pinned host memory",
+        1500,
         transfer::from_device,
-    ),
-    test(
+    )),
+    shared(test(
         "pcie.both_ways",
         "copies from and to pinned host memory at once, added up",
+        1500,
         transfer::both_ways,
-    ),
+    )),
     test(
         "pcie.pageable_to_device",
         "copies from ordinary host memory",
+        1000,
         transfer::pageable_to_device,
     ),
     test(
         "pcie.pageable_from_device",
         "copies to ordinary host memory",
+        1000,
         transfer::pageable_from_device,
     ),
     test(
         "pcie.latency",
         "time of a copy of 4 bytes to the device, with the host waiting",
+        1000,
         transfer::latency,
     ),
     test(
         "memory.integrity",
         "a pattern written to nine tenths of the free memory and read back",
+        1000,
         memory::integrity,
     ),
-    test("memory.read", "reads of device memory", memory::read),
-    test("memory.write", "writes of device memory", memory::write),
+    test("memory.read", "reads of device memory", 1500, memory::read),
     test(
+        "memory.write",
+        "writes of device memory",
+        1500,
+        memory::write,
+    ),
+    shared(test(
         "memory.copy",
         "copies within device memory; bytes read and written are added up",
+        1500,
         memory::copy,
-    ),
+    )),
     test(
         "memory.triad",
         "a = b + s × c over device memory; bytes of all three are added up",
+        1500,
         memory::triad,
     ),
     test(
         "l2.read",
         "reads of a set of half the level 2 cache",
+        1500,
         memory::l2,
     ),
     test(
         "shared.read",
         "reads of shared memory, all multiprocessors added up",
+        1500,
         compute::shared,
     ),
     test(
         "fp32.fma",
         "fused multiply-adds in FP32, without memory",
+        1500,
         compute::fma,
     ),
     test(
         "mma.tf32",
         "tensor cores by mma.sync, TF32",
+        1500,
         tensor::mma_tf32,
     ),
     test(
         "mma.f16",
         "tensor cores by mma.sync, FP16 with FP32 sums",
+        1500,
         tensor::mma_f16,
     ),
-    test(
+    shared(test(
         "mma.bf16",
         "tensor cores by mma.sync, BF16 with FP32 sums",
+        1500,
         tensor::mma_bf16,
+    )),
+    test(
+        "mma.int8",
+        "tensor cores by mma.sync, INT8",
+        1500,
+        tensor::mma_s8,
     ),
-    test("mma.int8", "tensor cores by mma.sync, INT8", tensor::mma_s8),
     test(
         "layer.f16",
         "a layer of 4096 × 4096 for 512 rows, the reference service's own kernel",
+        1500,
         tensor::layer,
     ),
     test(
         "wgmma.tf32",
         "tensor cores by wgmma (Hopper), TF32",
+        1500,
         tensor::wgmma_tf32,
     ),
     test(
         "wgmma.f16",
         "tensor cores by wgmma (Hopper), FP16 with FP32 sums",
+        1500,
         tensor::wgmma_f16,
     ),
-    test(
+    shared(test(
         "wgmma.bf16",
         "tensor cores by wgmma (Hopper), BF16 with FP32 sums",
+        1500,
         tensor::wgmma_bf16,
-    ),
+    )),
     test(
         "wgmma.fp8",
         "tensor cores by wgmma (Hopper), FP8 (E4M3) with FP32 sums",
+        1500,
         tensor::wgmma_e4m3,
     ),
     test(
         "wgmma.int8",
         "tensor cores by wgmma (Hopper), INT8",
+        1500,
         tensor::wgmma_s8,
     ),
+    test(
+        "gemm.tf32",
+        "a square product by cuBLASLt, TF32",
+        1500,
+        gemm::tf32,
+    ),
+    test(
+        "gemm.f16",
+        "a square product by cuBLASLt, FP16 with FP32 sums",
+        1500,
+        gemm::f16,
+    ),
+    shared(test(
+        "gemm.bf16",
+        "a square product by cuBLASLt, BF16 with FP32 sums",
+        1500,
+        gemm::bf16,
+    )),
+    test(
+        "gemm.fp8",
+        "a square product by cuBLASLt, FP8 (E4M3) with FP32 sums",
+        1500,
+        gemm::fp8,
+    ),
+    test(
+        "gemm.int8",
+        "a square product by cuBLASLt, INT8",
+        1500,
+        gemm::int8,
+    ),
+    test(
+        "gemm.decode_16",
+        "16 rows through layers of 8192 × 8192 by cuBLASLt, BF16: bytes moved",
+        1500,
+        gemm::decode_16,
+    ),
+    test(
+        "gemm.decode_128",
+        "128 rows through layers of 8192 × 8192 by cuBLASLt, BF16: bytes moved",
+        1500,
+        gemm::decode_128,
+    ),
+    shared(test(
+        "sustain.mix",
+        "tensor cores and copies of memory at once for a while: `--sustain`",
+        0,
+        sustain::mix,
+    )),
 ];
 
 /// How much is measured.
@@ -200,8 +318,10 @@ pub struct Effort {
     pub samples: usize,
     /// How long a test measures at least before it may stop as steady.
     pub settle: Duration,
-    /// How long a test may take.
+    /// How long a test may take samples, where its own limit is not shorter.
     pub limit: Duration,
+    /// How long the sustained load lasts.
+    pub sustain: Duration,
 }
 
 impl Effort {
@@ -211,6 +331,7 @@ impl Effort {
         samples: 10,
         settle: Duration::from_millis(500),
         limit: Duration::from_secs(3),
+        sustain: Duration::from_secs(10),
     };
     /// For a first look.
     pub const QUICK: Self = Self {
@@ -218,6 +339,7 @@ impl Effort {
         samples: 5,
         settle: Duration::from_millis(50),
         limit: Duration::from_millis(500),
+        sustain: Duration::from_millis(500),
     };
 }
 
@@ -228,8 +350,12 @@ pub struct Suite {
     pub tests: Vec<Test>,
     /// How much is measured.
     pub effort: Effort,
+    /// Sweep batch sizes and precisions instead of running tests.
+    pub tune: bool,
     /// Seed of all data.
     pub seed: u32,
+    /// cuBLASLt, or why it is not there.
+    pub cublaslt: Result<CublasLt, String>,
 }
 
 impl Suite {
@@ -252,24 +378,45 @@ impl Suite {
             }
         };
         let mut gpu = describe(&device);
-        let mut rig = match Rig::new(&device, nvml, self) {
+        let nvml = nvml.and_then(|nvml| {
+            let place = nvml.place_of(&gpu.uuid, &gpu.pci_bus_id)?;
+            Some((nvml, place))
+        });
+        let examination = nvml.map(|(nvml, place)| {
+            (gpu.power_limit_watts, gpu.vbios) = nvml.limits(place);
+            Examination::begin(nvml, place)
+        });
+        let link = self.measure(&device, nvml, &mut gpu, say);
+        gpu.health = examination.map(|examination| examination.end(link));
+        gpu
+    }
+
+    /// Runs the tests, and says what PCIe link was seen meanwhile.
+    fn measure(
+        &self,
+        device: &Device,
+        nvml: Option<(&Nvml, usize)>,
+        gpu: &mut SuiteGpu,
+        say: &mut dyn FnMut(&str),
+    ) -> Option<PcieLink> {
+        let mut rig = match Rig::new(device, nvml, self) {
             Ok(rig) => rig,
             Err(error) => {
                 gpu.failure = Some(error.to_string());
-                return gpu;
+                return None;
             }
         };
+        if self.tune {
+            gpu.tune = self.sweep(&mut rig, say);
+            return rig.link;
+        }
         for test in &self.tests {
             say(test.name);
-            let outcome = match (test.run)(&mut rig) {
-                Ok(measured) => TestOutcome::Measured(measured),
-                Err(Fault::Skip(reason)) => TestOutcome::Skipped(reason),
-                Err(Fault::Wrong(what)) => TestOutcome::Wrong(what),
-                Err(Fault::Cuda(error)) => TestOutcome::Failed(error.to_string()),
-            };
+            rig.effort = self.effort;
+            rig.effort.limit = self.effort.limit.min(test.limit);
             gpu.results.push(TestResult {
                 test: test.name.to_owned(),
-                outcome,
+                outcome: outcome((test.run)(&mut rig)),
             });
             // After an error in a kernel the context is of no more use, and nor is a lost GPU.
             if let Err(error) = device.synchronize() {
@@ -277,11 +424,18 @@ impl Suite {
                 break;
             }
         }
-        gpu
+        rig.link
     }
 
-    /// Runs the tests on all GPUs at once, each in a thread of its own; they begin together.
+    /// Runs the tests that are meant for it on all GPUs at once, each in a thread of its own; they begin
+    /// together. Nothing where none of the tests is.
     pub fn run_together(&self, cuda: &Cuda, nvml: Option<&Nvml>) -> Vec<SuiteGpu> {
+        let mut shared = self.clone();
+        shared.tests.retain(|test| test.together);
+        if shared.tests.is_empty() {
+            return Vec::new();
+        }
+        let shared = &shared;
         let count = cuda.device_count();
         let begin = Barrier::new(count as usize);
         std::thread::scope(|scope| {
@@ -290,7 +444,7 @@ impl Suite {
                     let begin = &begin;
                     scope.spawn(move || {
                         begin.wait();
-                        self.run(cuda, ordinal, nvml, &mut |_| ())
+                        shared.run(cuda, ordinal, nvml, &mut |_| ())
                     })
                 })
                 .collect();
@@ -308,6 +462,16 @@ impl Suite {
     }
 }
 
+fn outcome(measured: Result<crate::record::Measured, Fault>) -> TestOutcome {
+    match measured {
+        Ok(measured) => TestOutcome::Measured(measured),
+        Err(Fault::Skip(reason)) => TestOutcome::Skipped(reason),
+        Err(Fault::Wrong(what)) => TestOutcome::Wrong(what),
+        Err(Fault::Cuda(error)) => TestOutcome::Failed(error.to_string()),
+        Err(Fault::Failed(error)) => TestOutcome::Failed(error),
+    }
+}
+
 fn describe(device: &Device) -> SuiteGpu {
     let properties = device.properties();
     SuiteGpu {
@@ -318,7 +482,31 @@ fn describe(device: &Device) -> SuiteGpu {
         memory_bytes: properties.memory_bytes,
         capability: format!("{}.{}", properties.capability.0, properties.capability.1),
         multiprocessors: properties.multiprocessors,
-        failure: None,
-        results: Vec::new(),
+        ..SuiteGpu::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By design, not by measurement: what each test may take is written beside it.
+    #[test]
+    fn the_whole_suite_stays_within_its_budget() {
+        let each = |tests: &mut dyn Iterator<Item = &Test>| {
+            tests.map(|test| test.limit + SETUP).sum::<Duration>() + Effort::FULL.sustain
+        };
+        let alone = each(&mut TESTS.iter());
+        assert!(alone <= BUDGET, "{alone:?}");
+        let together = each(&mut TESTS.iter().filter(|test| test.together));
+        assert!(together <= Duration::from_secs(30), "{together:?}");
+    }
+
+    #[test]
+    fn names_are_there_once() {
+        let mut names: Vec<&str> = TESTS.iter().map(|test| test.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TESTS.len());
     }
 }

@@ -2,11 +2,13 @@
 
 use super::summary::{Sample, spread, summarize};
 use super::{Effort, Fault, Suite};
-use crate::gpu::cuda::{Argument, Buffer, CudaError, Device, Event, Kernel, Module, Stream};
+use crate::gpu::cuda::{
+    Argument, Buffer, CublasLt, CudaError, Device, Event, Kernel, Module, Stream,
+};
 use crate::gpu::kernels::{Source, named};
 use crate::gpu::peaks::{Resource, peaks};
-use crate::gpu::{Nvml, Reading};
-use crate::record::{Measured, Stopped};
+use crate::gpu::{Nvml, Reading, Throttle};
+use crate::record::{Measured, PcieLink, Stopped};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +17,20 @@ use tokio::time::Instant;
 /// Samples agree when their standard deviation is below this share of their mean.
 const AGREED: f64 = 0.005;
 
+/// So many samples an interval needs.
+const FEWEST: usize = 5;
+
 /// One GPU, ready to be measured.
 pub(crate) struct Rig<'a> {
     pub(super) device: Device,
     pub(super) stream: Stream,
     pub(super) effort: Effort,
     pub(super) seed: u32,
+    cublaslt: Result<CublasLt, String>,
     modules: BTreeMap<Source, Arc<Module>>,
     nvml: Option<(&'a Nvml, usize)>,
+    /// The best PCIe link that was seen under load.
+    pub(super) link: Option<PcieLink>,
     events: [Event; 2],
     clocks: [Buffer; 2],
     clock_kernel: Kernel,
@@ -31,21 +39,18 @@ pub(crate) struct Rig<'a> {
 impl<'a> Rig<'a> {
     pub(super) fn new(
         device: &Device,
-        nvml: Option<&'a Nvml>,
+        nvml: Option<(&'a Nvml, usize)>,
         suite: &Suite,
     ) -> Result<Self, CudaError> {
-        let properties = device.properties();
-        let nvml = nvml.and_then(|nvml| {
-            let place = nvml.place_of(&properties.uuid, &properties.pci_bus_id)?;
-            Some((nvml, place))
-        });
         let compute = Module::load(device, Source::Compute)?;
         let bytes = device.properties().multiprocessors as usize * 16;
         Ok(Self {
             stream: Stream::new(device)?,
             effort: suite.effort,
             seed: suite.seed,
+            cublaslt: suite.cublaslt.clone(),
             nvml,
+            link: None,
             events: [Event::new(device)?, Event::new(device)?],
             clocks: [Buffer::new(device, bytes)?, Buffer::new(device, bytes)?],
             clock_kernel: Kernel::find(&compute, named("compute_clocks"))?,
@@ -84,6 +89,17 @@ impl<'a> Rig<'a> {
         }
     }
 
+    /// cuBLASLt, or why it is not there.
+    pub(super) fn cublaslt(&self) -> Result<&CublasLt, String> {
+        self.cublaslt.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether it is as large as a real GPU: a simulated one would take minutes for what that does in a
+    /// millisecond.
+    pub(super) fn is_large(&self) -> bool {
+        self.device.properties().multiprocessors > 8
+    }
+
     /// So many blocks for each multiprocessor.
     pub(super) fn blocks(&self, each: u32) -> u32 {
         self.device.properties().multiprocessors * each
@@ -95,15 +111,24 @@ impl<'a> Rig<'a> {
         nvml.read(place).ok()
     }
 
+    fn look_at_link(&mut self) {
+        if let Some(now) = self.nvml.and_then(|(nvml, place)| nvml.link(place)) {
+            self.link = Some(self.link.map_or(now, |best| best.best(now)));
+        }
+    }
+
     /// Measures a rate: `work` enqueues an amount of work, each unit of which is `each` bytes or
     /// operations; `scale` turns those per second into the unit.
-    pub(super) fn rate(
+    pub(super) fn rate<E>(
         &mut self,
         unit: &str,
         each: f64,
         scale: f64,
-        mut work: impl FnMut(&Stream, u32) -> Result<(), CudaError>,
-    ) -> Result<Measured, Fault> {
+        mut work: impl FnMut(&Stream, u32) -> Result<(), E>,
+    ) -> Result<Measured, Fault>
+    where
+        Fault: From<E>,
+    {
         let amount = self.calibrate(&mut work)?;
         self.sample(unit, |rig| {
             let (took, clock) = rig.timed(|stream| work(stream, amount))?;
@@ -111,11 +136,29 @@ impl<'a> Rig<'a> {
         })
     }
 
-    /// How much work takes as long as a sample should.
-    fn calibrate(
+    /// Measures how long one amount of work takes on the GPU.
+    pub(super) fn each<E>(
         &mut self,
-        work: &mut impl FnMut(&Stream, u32) -> Result<(), CudaError>,
-    ) -> Result<u32, Fault> {
+        mut work: impl FnMut(&Stream, u32) -> Result<(), E>,
+    ) -> Result<Measured, Fault>
+    where
+        Fault: From<E>,
+    {
+        let amount = self.calibrate(&mut work)?;
+        self.sample("µs", |rig| {
+            let (took, found) = rig.timed(|stream| work(stream, amount))?;
+            Ok((took.as_secs_f64() * 1e6 / f64::from(amount), found))
+        })
+    }
+
+    /// How much work takes as long as a sample should.
+    pub(super) fn calibrate<E>(
+        &mut self,
+        work: &mut impl FnMut(&Stream, u32) -> Result<(), E>,
+    ) -> Result<u32, Fault>
+    where
+        Fault: From<E>,
+    {
         const MOST: u32 = 1 << 22;
         let mut amount = 1;
         loop {
@@ -136,10 +179,13 @@ impl<'a> Rig<'a> {
     }
 
     /// How long the GPU takes for some work, and the clock it had.
-    pub(super) fn timed(
+    pub(super) fn timed<E>(
         &mut self,
-        work: impl FnOnce(&Stream) -> Result<(), CudaError>,
-    ) -> Result<(Duration, Sample), Fault> {
+        work: impl FnOnce(&Stream) -> Result<(), E>,
+    ) -> Result<(Duration, Sample), Fault>
+    where
+        Fault: From<E>,
+    {
         self.note_clocks(0)?;
         self.events[0].record(&self.stream)?;
         work(&self.stream)?;
@@ -147,6 +193,7 @@ impl<'a> Rig<'a> {
         self.note_clocks(1)?;
         // While the GPU is at work: afterwards it would already be resting.
         let reading = self.reading().unwrap_or_default();
+        self.look_at_link();
         let took = self.events[1].since(&self.events[0])?;
         self.stream.synchronize()?;
         let found = Sample {
@@ -154,9 +201,10 @@ impl<'a> Rig<'a> {
             sm_clock_mhz: self.clock()?,
             power: reading.power_watts,
             temperature: reading.temperature_celsius,
-            throttled: reading
+            throttled: reading.throttle.is_some_and(Throttle::is_fault),
+            power_capped: reading
                 .throttle
-                .is_some_and(crate::gpu::Throttle::is_throttled),
+                .is_some_and(|throttle| throttle.is_throttled() && !throttle.is_fault()),
         };
         // Events cannot tell less than half a microsecond.
         Ok((took.max(Duration::from_nanos(500)), found))
@@ -210,7 +258,9 @@ impl<'a> Rig<'a> {
             if enough && spread(&samples) < AGREED {
                 break Stopped::Steady;
             }
-            if began.elapsed() >= self.effort.limit {
+            // Without a few samples there is no interval; a GPU that is so slow gets more time for them.
+            let late = began.elapsed() / if samples.len() < FEWEST { 10 } else { 1 };
+            if late >= self.effort.limit {
                 break Stopped::TimeLimit;
             }
         };

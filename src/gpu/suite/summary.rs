@@ -1,6 +1,7 @@
 //! Samples in, a measurement out.
 
 use crate::record::{Measured, Stopped};
+use crate::stats::median_bounds;
 
 /// What one sample found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,8 +14,10 @@ pub(super) struct Sample {
     pub(super) power: Option<f64>,
     /// Degrees Celsius.
     pub(super) temperature: Option<f64>,
-    /// Whether the clocks were held back.
+    /// Whether heat or hardware held the clocks back.
     pub(super) throttled: bool,
+    /// Whether the power limit alone did.
+    pub(super) power_capped: bool,
 }
 
 /// The value below which this share of the sorted values lies, interpolated between neighbours.
@@ -58,6 +61,7 @@ pub(super) fn spread(samples: &[Sample]) -> f64 {
 /// Sums the samples up; there is at least one.
 pub(super) fn summarize(samples: &[Sample], stopped: Stopped, unit: &str) -> Measured {
     let values = sorted(samples.iter().map(|sample| sample.value));
+    let bounds = median_bounds(&values, 0.05);
     let hottest = samples.iter().filter_map(|sample| sample.temperature);
     Measured {
         unit: unit.to_owned(),
@@ -66,6 +70,8 @@ pub(super) fn summarize(samples: &[Sample], stopped: Stopped, unit: &str) -> Mea
         q1: quantile(&values, 0.25),
         q3: quantile(&values, 0.75),
         min: quantile(&values, 0.0),
+        lower: bounds.map(|(lower, _)| lower.min(quantile(&values, 0.25))),
+        upper: bounds.map(|(_, upper)| upper.max(quantile(&values, 0.75))),
         max: quantile(&values, 1.0),
         samples: samples.len(),
         stopped,
@@ -74,7 +80,9 @@ pub(super) fn summarize(samples: &[Sample], stopped: Stopped, unit: &str) -> Mea
         power_watts: median(samples.iter().filter_map(|sample| sample.power)),
         temperature_celsius: hottest.max_by(f64::total_cmp),
         throttled_samples: samples.iter().filter(|sample| sample.throttled).count(),
+        power_capped_samples: samples.iter().filter(|sample| sample.power_capped).count(),
         peaks: Vec::new(),
+        timeline: Vec::new(),
     }
 }
 
@@ -99,6 +107,9 @@ mod tests {
             (1.0, 2.0, 3.0, 4.0, 5.0)
         );
         assert_eq!(summed.temperature_celsius, Some(45.0));
+        assert_eq!((summed.lower, summed.upper), (Some(1.0), Some(5.0)));
+        let few = summarize(&samples[..4], Stopped::Planned, "GB/s");
+        assert_eq!((few.lower, few.upper), (None, None));
         assert_eq!((summed.throttled_samples, summed.power_watts), (1, None));
         assert!((spread(&samples) - 2.5f64.sqrt() / 3.0).abs() < 1e-12);
     }

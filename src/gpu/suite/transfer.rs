@@ -16,7 +16,7 @@ fn size(rig: &Rig<'_>) -> Result<usize, Fault> {
 }
 
 /// Bytes that repeat only after a long time.
-fn fill(bytes: &mut [u8], seed: u32) {
+pub(super) fn fill(bytes: &mut [u8], seed: u32) {
     let (words, _) = bytes.as_chunks_mut::<4>();
     let mut state = seed | 1;
     for word in words {
@@ -25,7 +25,7 @@ fn fill(bytes: &mut [u8], seed: u32) {
     }
 }
 
-fn same(is: &[u8], should: &[u8]) -> Result<(), Fault> {
+pub(super) fn same(is: &[u8], should: &[u8]) -> Result<(), Fault> {
     if is == should {
         return Ok(());
     }

@@ -201,6 +201,13 @@ pub(crate) enum XAxis {
         /// The highest.
         to: f64,
     },
+    /// Positive numbers, by their logarithm.
+    Log {
+        /// The lowest.
+        from: f64,
+        /// The highest.
+        to: f64,
+    },
 }
 
 impl XAxis {
@@ -210,6 +217,7 @@ impl XAxis {
             Self::Time { to_s } | Self::Dates { to_s, .. } => value / to_s.max(1e-9),
             Self::Percentile { to } => nines(value) / nines(to).max(1e-9),
             Self::Level { to } => value / to.max(1e-9),
+            Self::Log { from, to } => (value.max(from) / from).ln() / (to / from).ln(),
         };
         position.clamp(0.0, 1.0)
     }
@@ -247,6 +255,13 @@ impl XAxis {
                     })
                     .collect()
             }
+            Self::Log { from, to } => log_values(from, to, about)
+                .into_iter()
+                .map(|value| Tick {
+                    at: self.position(value),
+                    label: Unit::Count.label(value),
+                })
+                .collect(),
             Self::Percentile { to } => [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.999_99]
                 .into_iter()
                 .filter(|&share| share <= to)

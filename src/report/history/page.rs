@@ -33,9 +33,10 @@ fn stretch(trends: &[Trend<'_>]) -> XAxis {
 fn chart(trend: &Trend<'_>, index: usize, x: XAxis) -> Chart {
     let (origin_s, to_s) = match x {
         XAxis::Dates { origin_s, to_s } => (origin_s, to_s),
-        XAxis::Time { to_s } | XAxis::Percentile { to: to_s } | XAxis::Level { to: to_s } => {
-            (0.0, to_s)
-        }
+        XAxis::Time { to_s }
+        | XAxis::Percentile { to: to_s }
+        | XAxis::Level { to: to_s }
+        | XAxis::Log { to: to_s, .. } => (0.0, to_s),
     };
     let spans = seconds(trend)
         .map(|at| (at - origin_s, at - origin_s))

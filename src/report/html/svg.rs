@@ -67,7 +67,7 @@ pub(in crate::report) fn figure(chart: &Chart) -> String {
             XAxis::Time { .. } => "time",
             XAxis::Dates { .. } => "date",
             XAxis::Percentile { .. } => "share",
-            XAxis::Level { .. } => "level",
+            XAxis::Level { .. } | XAxis::Log { .. } => "level",
         },
         origin: match chart.x {
             XAxis::Dates { origin_s, .. } => Some(origin_s),
@@ -75,7 +75,7 @@ pub(in crate::report) fn figure(chart: &Chart) -> String {
         },
         extent: match chart.x {
             XAxis::Time { to_s } | XAxis::Dates { to_s, .. } => to_s,
-            XAxis::Percentile { to } | XAxis::Level { to } => to,
+            XAxis::Percentile { to } | XAxis::Level { to } | XAxis::Log { to, .. } => to,
         },
     };
     // Writing a template to memory fails only when a value of it does.

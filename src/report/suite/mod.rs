@@ -1,11 +1,16 @@
 //! What `bench gpu` found: on a terminal, as JSON, and as a page.
 
-mod roofline;
+mod charts;
+mod compare;
+mod page;
+mod pairs;
+mod tune;
+
+pub use compare::{suite_comparison_json, suite_comparison_text};
 
 use crate::record::{Measured, SuiteGpu, SuiteRecord, TestOutcome};
 use crate::units;
-use crate::verdict::SuiteJudgement;
-use askama::Template;
+use crate::verdict::{Against, SuiteGate, SuiteJudgement};
 use comfy_table::CellAlignment;
 use serde::Serialize;
 
@@ -55,6 +60,9 @@ impl Row {
         }
         if found.throttled_samples > 0 {
             conditions.push(format!("{} throttled", found.throttled_samples));
+        }
+        if found.power_capped_samples > 0 {
+            conditions.push(format!("{} at the power limit", found.power_capped_samples));
         }
         let peaks = found.peaks.iter().map(|peak| {
             let share = units::percent(found.median / peak.value);
@@ -114,6 +122,9 @@ pub fn suite_console(record: &SuiteRecord, judged: &SuiteJudgement, width: usize
     for (what, gpus) in parts(record) {
         for gpu in gpus {
             text.push_str(&format!("{} ({what})\n", title(gpu)));
+            if gpu.results.is_empty() {
+                continue;
+            }
             const HEAD: [&str; 7] = [
                 "test",
                 "median",
@@ -141,6 +152,8 @@ pub fn suite_console(record: &SuiteRecord, judged: &SuiteJudgement, width: usize
             text.push_str(&format!("{table}\n\n"));
         }
     }
+    text.push_str(&tune::tuned(record, width));
+    text.push_str(&pairs::console(record, width));
     if let Some(reason) = &record.no_telemetry {
         text.push_str(&format!("no temperatures and watts: {reason}\n"));
     }
@@ -155,6 +168,14 @@ pub fn suite_console(record: &SuiteRecord, judged: &SuiteJudgement, width: usize
             finding.reason
         ));
     }
+    for gate in &judged.gates {
+        text.push_str(&format!(
+            "{} GPU {}: {}\n",
+            gate.verdict.as_str(),
+            gate.gpu,
+            gate.reason
+        ));
+    }
     text.push_str(&format!(
         "{}: {}\n",
         judged.verdict.as_str(),
@@ -163,11 +184,52 @@ pub fn suite_console(record: &SuiteRecord, judged: &SuiteJudgement, width: usize
     text
 }
 
+/// A comparison of a speed.
+#[derive(Serialize)]
+struct Gate<'a> {
+    verdict: &'static str,
+    gpu: u32,
+    together: bool,
+    test: &'a str,
+    against: String,
+    unit: &'a str,
+    observed: Option<f64>,
+    lower: Option<f64>,
+    upper: Option<f64>,
+    limit: Option<f64>,
+    samples: usize,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a SuiteGate> for Gate<'a> {
+    fn from(gate: &'a SuiteGate) -> Self {
+        Self {
+            verdict: gate.verdict.as_str(),
+            gpu: gate.gpu,
+            together: gate.together,
+            test: &gate.test,
+            against: match &gate.against {
+                Against::Siblings(count) => format!("median of {count} siblings"),
+                Against::Baseline(id) => format!("baseline {id}"),
+                Against::Floor => "floor".to_owned(),
+            },
+            unit: &gate.unit,
+            observed: gate.observed,
+            lower: gate.lower,
+            upper: gate.upper,
+            limit: gate.limit,
+            samples: gate.samples,
+            reason: &gate.reason,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     verdict: &'static str,
     headline: &'a str,
     findings: Vec<(&'static str, Option<u32>, &'a str)>,
+    gates: Vec<Gate<'a>>,
     #[serde(flatten)]
     record: &'a SuiteRecord,
 }
@@ -187,6 +249,7 @@ pub fn suite_json(record: &SuiteRecord, judged: &SuiteJudgement) -> String {
                 )
             })
             .collect(),
+        gates: judged.gates.iter().map(Gate::from).collect(),
         record,
     };
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
@@ -194,43 +257,9 @@ pub fn suite_json(record: &SuiteRecord, judged: &SuiteJudgement) -> String {
     text
 }
 
-struct Section {
-    title: String,
-    failure: Option<String>,
-    rows: Vec<Row>,
-    roofline: Option<String>,
-}
-
-#[derive(Template)]
-#[template(path = "gpu.html")]
-struct Page<'a> {
-    record: &'a SuiteRecord,
-    verdict: &'static str,
-    headline: &'a str,
-    sections: Vec<Section>,
-}
-
 /// The page: one file that needs no network.
 pub fn suite_html(record: &SuiteRecord, judged: &SuiteJudgement) -> String {
-    let mut sections = Vec::new();
-    for (what, gpus) in parts(record) {
-        for gpu in gpus {
-            sections.push(Section {
-                title: format!("{} ({what})", title(gpu)),
-                failure: gpu.failure.clone(),
-                rows: rows(gpu),
-                roofline: roofline::svg(gpu),
-            });
-        }
-    }
-    let page = Page {
-        record,
-        verdict: judged.verdict.as_str(),
-        headline: &judged.headline,
-        sections,
-    };
-    // Writing a template to memory fails only when a value of it does.
-    page.render().unwrap_or_default()
+    page::page(record, judged)
 }
 
 /// Every file of a suite, by its name within its folder.

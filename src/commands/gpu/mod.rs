@@ -1,19 +1,24 @@
 //! `bench gpu`: what the GPUs of this host can do.
 
+pub(super) mod criteria;
+
 use super::input::CommandError;
 use super::push::push_after_suite;
 use super::{Ending, Format, Output};
-use crate::gpu::Nvml;
-use crate::gpu::cuda::Cuda;
+use crate::gpu::cuda::{CublasLt, Cuda};
 use crate::gpu::suite::{Effort, Suite, TESTS, Test};
+use crate::gpu::{Nvml, kernels};
 use crate::history::{RunSummary, SUMMARY_FILE};
-use crate::record::{SUITE_SCHEMA, SuiteRecord};
+use crate::record::{Floor, SUITE_SCHEMA, SuiteRecord};
 use crate::report;
 use crate::store::{Address, RunFolder, StoreError, new_run_id};
 use crate::telemetry;
 use crate::units;
 use crate::verdict::{SuiteJudgement, Verdict, judge_suite};
 use std::path::{Path, PathBuf};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// How the suite is run.
 #[derive(Clone, Debug)]
@@ -24,19 +29,43 @@ pub struct GpuOptions {
     pub only: Vec<String>,
     /// A short run.
     pub quick: bool,
+    /// Sweep batch sizes and precisions instead of running tests.
+    pub tune: bool,
+    /// How long the sustained load lasts; `None` for the usual.
+    pub sustain: Option<Duration>,
     /// Seed of all data.
     pub seed: u32,
+    /// An earlier record that no GPU may be slower than: a file, a folder, or the name of one.
+    pub baseline: Option<String>,
+    /// By which share a GPU may be slower than its siblings or its baseline.
+    pub tolerance: f64,
+    /// What tests must reach.
+    pub floors: Vec<Floor>,
+    /// A file with more of them.
+    pub floors_file: Option<PathBuf>,
     /// The folder that gets the folder of the run.
     pub results: PathBuf,
     /// What is printed in the end.
     pub format: Format,
     /// Driver libraries to be used instead of the system's.
     pub cuda_library: Option<PathBuf>,
+    /// The same for cuBLASLt.
+    pub cublaslt: Option<PathBuf>,
     /// The same for NVML.
     pub nvml_library: Option<PathBuf>,
     /// The database that gets the results.
     pub database: Option<Address>,
 }
+
+impl GpuOptions {
+    /// Whether copies between GPUs are measured: they are no test of one GPU, and are chosen as `peer`.
+    fn pairs(&self) -> bool {
+        self.only.is_empty() || self.only.iter().any(|word| word == PEER)
+    }
+}
+
+/// What chooses the copies between GPUs.
+const PEER: &str = "peer";
 
 /// A device that carries this word in its name makes its values up.
 const SIMULATED: &str = "SIMULATED";
@@ -48,12 +77,21 @@ const SIMULATED: &str = "SIMULATED";
 pub fn gpu(options: &GpuOptions, output: Output) -> Result<Ending, CommandError> {
     let tests = chosen(&options.only)?;
     if options.list {
-        let lines = tests
+        let line = |name: &str, what: &str| format!("{name:26} {what}\n");
+        let mut lines: String = tests
             .iter()
-            .map(|test| format!("{:26} {}\n", test.name, test.what));
-        output.result(&lines.collect::<String>());
+            .map(|test| line(test.name, test.what))
+            .collect();
+        if options.pairs() {
+            lines.push_str(&line(
+                PEER,
+                "copies between every two GPUs that reach each other, one way and both, and their latency",
+            ));
+        }
+        output.result(&lines);
         return Ok(Ending::Done);
     }
+    let criteria = criteria::read(options)?;
     let started_at = jiff::Timestamp::now();
     let mut record = SuiteRecord {
         schema: SUITE_SCHEMA,
@@ -63,19 +101,34 @@ pub fn gpu(options: &GpuOptions, output: Output) -> Result<Ending, CommandError>
         bench_version: env!("CARGO_PKG_VERSION").to_owned(),
         quick: options.quick,
         seed: options.seed,
+        kernels: kernels::fingerprint(),
+        criteria,
         ..SuiteRecord::default()
     };
-    let suite = Suite {
-        tests,
-        effort: if options.quick {
-            Effort::QUICK
-        } else {
-            Effort::FULL
-        },
-        seed: options.seed,
+    let mut effort = if options.quick {
+        Effort::QUICK
+    } else {
+        Effort::FULL
     };
+    effort.sustain = options.sustain.unwrap_or(effort.sustain);
     match Cuda::open(options.cuda_library.as_deref()) {
-        Ok(cuda) => measure(&cuda, &suite, options, &mut record, output),
+        Ok(cuda) => {
+            // Opened late: it is a large library, and without a GPU it is of no use.
+            let opened = CublasLt::open(options.cublaslt.as_deref());
+            let cublaslt = opened.map_err(|reason| reason.to_string());
+            record.cublaslt = match &cublaslt {
+                Ok(library) => library.path().to_owned(),
+                Err(reason) => reason.clone(),
+            };
+            let suite = Suite {
+                tests,
+                effort,
+                tune: options.tune,
+                seed: options.seed,
+                cublaslt,
+            };
+            measure(&cuda, &suite, options, &mut record, output);
+        }
         Err(reason) => record.unavailable = Some(reason.to_string()),
     }
     let took = jiff::Timestamp::now().duration_since(started_at);
@@ -137,20 +190,47 @@ fn measure(
             None
         }
     };
-    for ordinal in 0..cuda.device_count() {
-        let mut say = |test: &str| output.say(&format!("GPU {ordinal}: {test}"));
-        let measured = suite.run(cuda, ordinal, nvml.as_ref(), &mut say);
-        record.gpus.push(measured);
-    }
-    if cuda.device_count() > 1 {
-        output.say(&format!(
-            "all {} GPUs at once",
-            units::count(u64::from(cuda.device_count()))
-        ));
-        record.together = suite.run_together(cuda, nvml.as_ref());
-    }
+    watched(nvml.as_ref(), record, |record| {
+        for ordinal in 0..cuda.device_count() {
+            let mut say = |test: &str| output.say(&format!("GPU {ordinal}: {test}"));
+            let measured = suite.run(cuda, ordinal, nvml.as_ref(), &mut say);
+            record.gpus.push(measured);
+        }
+        if cuda.device_count() > 1 && !options.tune {
+            output.say(&format!(
+                "all {} GPUs at once",
+                units::count(u64::from(cuda.device_count()))
+            ));
+            record.together = suite.run_together(cuda, nvml.as_ref());
+            if options.pairs() {
+                output.say("every pair of GPUs");
+                record.pairs = suite.run_pairs(cuda);
+            }
+        }
+    });
     record.simulated = nvml.as_ref().is_some_and(Nvml::simulated)
         || record.gpus.iter().any(|gpu| gpu.name.contains(SIMULATED));
+}
+
+/// Does the work while another thread collects the driver's messages about faults.
+fn watched(nvml: Option<&Nvml>, record: &mut SuiteRecord, work: impl FnOnce(&mut SuiteRecord)) {
+    let Some(nvml) = nvml else {
+        return work(record);
+    };
+    let stop = AtomicBool::new(false);
+    let ready = Barrier::new(2);
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            nvml.watch(&stop, || {
+                ready.wait();
+            })
+        });
+        ready.wait();
+        work(record);
+        stop.store(true, Ordering::Release);
+        // A watch that cannot be kept, as in a container without the right, leaves no messages.
+        record.xids = watch.join().ok().and_then(Result::ok);
+    });
 }
 
 /// The tests that were asked for, in the order of the suite.
@@ -161,7 +241,7 @@ fn chosen(only: &[String]) -> Result<Vec<Test>, CommandError> {
     };
     let unknown = only
         .iter()
-        .find(|word| !TESTS.iter().any(|test| fits(test, word)));
+        .find(|word| *word != PEER && !TESTS.iter().any(|test| fits(test, word)));
     if let Some(word) = unknown {
         return Err(CommandError::setup(
             format!("there is no test `{word}`"),
