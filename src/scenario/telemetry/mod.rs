@@ -1,5 +1,6 @@
 //! What is sampled beside the load: `[telemetry]`.
 
+mod metric;
 mod read;
 mod url;
 
