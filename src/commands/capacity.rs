@@ -239,7 +239,8 @@ fn run_trial(
     let gates = verdict::gates_of(&record)
         .map_err(|error| CommandError::setup(error, "please report this fault of bench"))?;
     let judgement = verdict::judge(&record, &gates);
-    if let Err(error) = folder.write(&report::files(&record, &judgement)) {
+    let charts = report::Charts::of(&record, &judgement);
+    if let Err(error) = folder.write(report::files(&record, &judgement, &charts)) {
         output.warn(&format!("warning: {error}; the report is incomplete"));
     }
     let (level, hold) = match step {

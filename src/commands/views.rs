@@ -22,7 +22,8 @@ pub(super) fn publish(
 ) -> Result<Ending, CommandError> {
     let gates = own_gates(record)?;
     let judgement = verdict::judge(record, &gates);
-    match folder.write(&report::files(record, &judgement)) {
+    let charts = report::Charts::of(record, &judgement);
+    match folder.write(report::files(record, &judgement, &charts)) {
         Ok(()) => {
             let report = folder.path().join("report.html");
             output.say(&format!("\nreport: {}\n", report.display()));

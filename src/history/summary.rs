@@ -201,8 +201,8 @@ fn metrics(record: &RunRecord) -> Vec<MetricValue> {
             gate,
         }));
     }
-    let judged = verdict::judge(record, &gates);
-    let values = judged.gates.into_iter().filter_map(|result| {
+    let measured = verdict::measure(record, &gates);
+    let values = measured.into_iter().filter_map(|result| {
         let finite = |bound: Option<f64>| bound.filter(|value| value.is_finite());
         Some(MetricValue {
             phase: result.gate.scope.name,

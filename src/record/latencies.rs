@@ -2,7 +2,7 @@
 //!
 //! They are merged as histograms only; a percentile of percentiles cannot be written with this type.
 
-use hdrhistogram::Histogram;
+use super::buckets::{HALF, highest_of, index_of};
 use std::fmt;
 
 /// What can be asked of a histogram of latencies, whether it is being filled or at rest.
@@ -13,31 +13,51 @@ pub trait Distribution {
     /// How many of them were longer than an hour.
     fn overflow(&self) -> u64;
 
+    /// Each bucket that holds something, in order: its position, and how many it holds.
+    fn occupied(&self) -> impl Iterator<Item = (usize, u64)>;
+
     /// Each bucket that holds something, in order: its highest value in nanoseconds, and how many it
     /// holds.
-    fn buckets(&self) -> impl Iterator<Item = (u64, u64)>;
+    fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.occupied()
+            .map(|(index, count)| (highest_of(index).saturating_mul(1000), count))
+    }
 
     /// How many latencies may and how many must lie above a limit in nanoseconds: the bucket that
     /// holds the limit counts towards the first and not towards the second.
     fn above(&self, limit_ns: u64) -> Above {
-        let limit = limit_ns.div_ceil(1000).max(1);
-        if limit > LONGEST_US {
-            return Above {
-                at_most: self.overflow(),
-                at_least: 0,
+        let mut above = [Above::default()];
+        self.above_each(&[limit_ns], &mut above);
+        above[0]
+    }
+
+    /// The same for several limits in ascending order, in one pass.
+    fn above_each(&self, limits_ns: &[u64], above: &mut [Above]) {
+        let mut below = 0;
+        let mut buckets = self.occupied().peekable();
+        for (&limit_ns, above) in limits_ns.iter().zip(above) {
+            let limit = limit_ns.div_ceil(1000).max(1);
+            if limit > LONGEST_US {
+                *above = Above {
+                    at_most: self.overflow(),
+                    at_least: 0,
+                };
+                continue;
+            }
+            let own = index_of(limit);
+            while let Some((_, count)) = buckets.next_if(|&(index, _)| index < own) {
+                below += count;
+            }
+            let at_most = self.count().saturating_sub(below);
+            let in_own = buckets
+                .peek()
+                .filter(|&&(index, _)| index == own)
+                .map_or(0, |&(_, count)| count);
+            *above = Above {
+                at_most,
+                at_least: at_most.saturating_sub(in_own),
             };
         }
-        let mut above = Above::default();
-        for (value_ns, count) in self.buckets() {
-            let highest = value_ns / 1000;
-            if highest >= limit {
-                above.at_most += count;
-                if lowest_equivalent(highest) > limit {
-                    above.at_least += count;
-                }
-            }
-        }
-        above
     }
 
     /// Whether it holds none.
@@ -60,13 +80,25 @@ pub trait Distribution {
     /// The value below or at which this share of all latencies lies, in nanoseconds; `None` when
     /// empty.
     fn quantile_ns(&self, quantile: f64) -> Option<u64> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a share of a count; a float cast saturates"
-        )]
-        let rank = (quantile.clamp(0.0, 1.0) * self.count() as f64 - 1e-9).ceil() as u64;
-        self.rank_ns(rank.max(1))
+        self.rank_ns(rank_of(quantile, self.count()))
+    }
+
+    /// The values below or at which these shares of all latencies lie, as [`quantile_ns`], in one pass;
+    /// the shares ascend.
+    ///
+    /// [`quantile_ns`]: Distribution::quantile_ns
+    fn quantiles_ns<const N: usize>(&self, quantiles: [f64; N]) -> [Option<u64>; N] {
+        let mut buckets = self.buckets();
+        let (mut seen, mut value) = (0, None);
+        quantiles.map(|quantile| {
+            let rank = rank_of(quantile, self.count());
+            while seen < rank {
+                let (next, count) = buckets.next()?;
+                seen += count;
+                value = Some(next);
+            }
+            value
+        })
     }
 
     /// The largest latency in nanoseconds, as the highest value of its bucket; `None` when empty.
@@ -84,17 +116,29 @@ pub trait Distribution {
     }
 }
 
+/// The rank, from 1, of the latency below or at which this share of a number of latencies lies.
+fn rank_of(quantile: f64, count: u64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a count; a float cast saturates"
+    )]
+    let rank = (quantile.clamp(0.0, 1.0) * count as f64 - 1e-9).ceil() as u64;
+    rank.max(1)
+}
+
 /// The largest latency that keeps its value: one hour. Longer ones are counted as this long and as
 /// overflow.
 pub const LONGEST_NS: u64 = 3_600_000_000_000;
 const LONGEST_US: u64 = LONGEST_NS / 1000;
-const SIGNIFICANT_DIGITS: u8 = 3;
 
-/// A histogram of latencies. It takes no memory until it is used: of most kinds of latencies a
-/// request has none.
+/// A histogram of latencies, in the buckets of `HdrHistogram`. It takes no memory until it is used: of
+/// most kinds of latencies a request has none.
 #[derive(Clone, Default)]
 pub struct Latencies {
-    microseconds: Option<Histogram<u64>>,
+    /// How many each bucket holds, up to some half beyond the largest.
+    counts: Vec<u64>,
+    count: u64,
     overflow: u64,
 }
 
@@ -110,11 +154,9 @@ impl fmt::Debug for Latencies {
 
 impl PartialEq for Latencies {
     fn eq(&self, other: &Self) -> bool {
-        let same = match (&self.microseconds, &other.microseconds) {
-            (Some(own), Some(others)) => own == others,
-            _ => self.count() == other.count(),
-        };
-        same && self.overflow == other.overflow
+        self.overflow == other.overflow
+            && self.count == other.count
+            && self.occupied().eq(other.occupied())
     }
 }
 
@@ -125,68 +167,63 @@ impl Latencies {
         if microseconds > LONGEST_US {
             self.overflow += 1;
         }
-        self.filled()
-            .record(microseconds.min(LONGEST_US))
-            .expect("an auto-resizing histogram grows to an hour");
+        *self.bucket(index_of(microseconds.min(LONGEST_US))) += 1;
+        self.count += 1;
     }
 
     /// Adds all latencies of another histogram.
     pub fn merge(&mut self, other: &impl Distribution) {
-        for (value_ns, count) in other.buckets() {
-            self.filled()
-                .record_n(value_ns / 1000, count)
-                .expect("an auto-resizing histogram holds what another of its kind holds");
+        for (index, count) in other.occupied() {
+            let bucket = self.bucket(index);
+            *bucket = bucket.saturating_add(count);
         }
+        self.count = self.count.saturating_add(other.count());
         self.overflow += other.overflow();
     }
 
     /// Forgets everything, and keeps the memory.
     pub fn reset(&mut self) {
-        if let Some(histogram) = &mut self.microseconds
-            && !histogram.is_empty()
-        {
-            histogram.reset();
+        if self.count > 0 {
+            self.counts.fill(0);
         }
+        self.count = 0;
         self.overflow = 0;
     }
 
-    /// The histogram itself, in microseconds, for writers of its standard formats; `None` as long as
-    /// nothing was recorded.
-    pub fn as_histogram(&self) -> Option<&Histogram<u64>> {
-        self.microseconds.as_ref()
+    /// The buckets from the first to the last half that was ever used.
+    pub(super) fn counts(&self) -> &[u64] {
+        &self.counts
     }
 
-    fn filled(&mut self) -> &mut Histogram<u64> {
-        self.microseconds.get_or_insert_with(|| {
-            Histogram::new(SIGNIFICANT_DIGITS).expect("three digits are allowed")
-        })
+    fn bucket(&mut self, index: usize) -> &mut u64 {
+        if index >= self.counts.len() {
+            self.grow(index);
+        }
+        &mut self.counts[index]
+    }
+
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        self.counts.resize((index / HALF + 1) * HALF, 0);
     }
 }
 
 impl Distribution for Latencies {
     fn count(&self) -> u64 {
-        self.microseconds.as_ref().map_or(0, Histogram::len)
+        self.count
     }
 
     fn overflow(&self) -> u64 {
         self.overflow
     }
 
-    fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.microseconds
+    fn occupied(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.counts
             .iter()
-            .flat_map(Histogram::iter_recorded)
-            .map(|bucket| (bucket.value_iterated_to() * 1000, bucket.count_at_value()))
+            .enumerate()
+            .filter(|&(_, &count)| count > 0)
+            .map(|(index, &count)| (index, count))
     }
-}
-
-/// The lowest value of a value's bucket, both in microseconds. Values below 2048 have a bucket each;
-/// above, buckets keep the upper eleven bits, which is three significant digits.
-fn lowest_equivalent(microseconds: u64) -> u64 {
-    const EXACT_BITS: u32 = 11;
-    let bits = u64::BITS - microseconds.leading_zeros();
-    let shift = bits.saturating_sub(EXACT_BITS);
-    microseconds >> shift << shift
 }
 
 /// How many latencies lie above a limit, as far as the buckets tell.
@@ -281,6 +318,19 @@ mod tests {
                 at_least: 0
             }
         );
+    }
+
+    #[test]
+    fn several_limits_and_shares_in_one_pass_say_what_each_says() {
+        let latencies = of((1..=200).map(|value| value * value));
+        let limits = [0, 1, MS, 9 * MS, 9 * MS + 1, 40_000 * MS, 2 * LONGEST_NS];
+        let mut each = [Above::default(); 7];
+        latencies.above_each(&limits, &mut each);
+        assert_eq!(each, limits.map(|limit| latencies.above(limit)));
+        let shares = [0.0, 0.5, 0.5, 0.99, 1.0];
+        let one_by_one = shares.map(|share| latencies.quantile_ns(share));
+        assert_eq!(latencies.quantiles_ns(shares), one_by_one);
+        assert_eq!(Latencies::default().quantiles_ns([0.5]), [None]);
     }
 
     proptest! {

@@ -4,6 +4,7 @@
 //! Values only: the engine fills them, `store` writes and reads them.
 
 mod achieved;
+mod buckets;
 mod calibration;
 mod capacity;
 mod doubt;

@@ -1,6 +1,6 @@
 //! How many requests were over a limit, with everything uncertain counted both ways.
 
-use super::latencies::Distribution;
+use super::latencies::{Above, Distribution};
 use super::tally::RequestTally;
 use crate::gate::LatencyKind;
 use crate::stats::Second;
@@ -35,16 +35,31 @@ impl<H: Distribution> RequestTally<H> {
     /// ended are over if they had already taken longer than the limit, and may be if not. Of latencies
     /// between tokens, each one is counted, and each stream that did not succeed as one that is over.
     pub fn over(&self, kind: LatencyKind, limit_ns: u64) -> Over {
+        let mut over = [Over::default()];
+        self.over_each(kind, &[limit_ns], &mut over);
+        over[0]
+    }
+
+    /// The same for several limits in ascending order, in one pass.
+    pub fn over_each(&self, kind: LatencyKind, limits_ns: &[u64], over: &mut [Over]) {
+        let mut slow = vec![Above::default(); limits_ns.len()];
+        self.latencies(kind).above_each(limits_ns, &mut slow);
         if kind.is_of_streams() {
-            return self.streams.over(self.latencies(kind), limit_ns);
+            let latencies = self.latencies(kind).count();
+            for (over, slow) in over.iter_mut().zip(&slow) {
+                *over = self.streams.over(latencies, *slow);
+            }
+            return;
         }
-        let slow = self.latencies(kind).above(limit_ns);
-        let censored = self.censored.above(limit_ns);
+        let mut censored = vec![Above::default(); limits_ns.len()];
+        self.censored.above_each(limits_ns, &mut censored);
         let failed = self.outcomes.failed();
-        Over {
-            at_most: slow.at_most + self.censored.count() + failed,
-            at_least: slow.at_least + censored.at_least + failed,
-            total: self.outcomes.total(),
+        for ((over, slow), censored) in over.iter_mut().zip(&slow).zip(&censored) {
+            *over = Over {
+                at_most: slow.at_most + self.censored.count() + failed,
+                at_least: slow.at_least + censored.at_least + failed,
+                total: self.outcomes.total(),
+            };
         }
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! A run of hours keeps one for every second; they are read in place, without being unpacked.
 
+use super::buckets::{HALF, highest_of};
 use super::latencies::{Distribution, Latencies};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
 
-/// A histogram of latencies that is only read. The default is empty.
+/// A histogram of latencies that is only read. The default is empty. A copy shares its memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackedLatencies {
     /// Header and counts in the V2 encoding; nothing for an empty histogram.
-    bytes: Box<[u8]>,
+    bytes: Arc<[u8]>,
     count: u64,
     overflow: u64,
 }
@@ -20,29 +23,60 @@ pub struct PackedLatencies {
 /// Header of the V2 encoding: cookie, length, offset, digits, lowest, highest, ratio.
 const HEADER: usize = 40;
 const COOKIE: u32 = 0x1c84_9313;
-/// Buckets of three significant digits: 2048 of one microsecond each, then halves of 1024.
-const HALF: usize = 1024;
-const HALF_BITS: u32 = 10;
 
 impl Latencies {
     /// The same histogram at rest.
     pub fn pack(&self) -> PackedLatencies {
-        let Some(histogram) = self
-            .as_histogram()
-            .filter(|histogram| !histogram.is_empty())
-        else {
+        if self.is_empty() {
             return PackedLatencies::default();
-        };
-        let mut bytes = Vec::new();
-        V2Serializer::new()
-            .serialize(histogram, &mut bytes)
-            .expect("writing to memory does not fail");
+        }
         PackedLatencies {
-            bytes: bytes.into(),
+            bytes: encode(self.counts()).into(),
             count: self.count(),
             overflow: self.overflow(),
         }
     }
+}
+
+/// The V2 encoding of the counts of buckets. Each is a number, and a negative one stands for so many empty
+/// buckets.
+fn encode(counts: &[u64]) -> Vec<u8> {
+    const DIGITS: u32 = 3;
+    let used = counts.iter().rposition(|count| *count > 0);
+    let counts = &counts[..used.map_or(0, |last| last + 1)];
+    let mut bytes = Vec::with_capacity(HEADER + counts.len().min(HALF));
+    bytes.extend(COOKIE.to_be_bytes());
+    bytes.extend([0; 4]);
+    // No offset of the buckets.
+    bytes.extend([0; 4]);
+    bytes.extend(DIGITS.to_be_bytes());
+    // The lowest value that is told from zero, and the highest of the last half.
+    bytes.extend(1_u64.to_be_bytes());
+    let halves = counts.len().div_ceil(HALF).max(2);
+    bytes.extend(highest_of(halves * HALF - 1).to_be_bytes());
+    // Values are whole microseconds.
+    bytes.extend(1.0_f64.to_be_bytes());
+    for run in counts.chunk_by(|a, b| *a == 0 && *b == 0) {
+        match run {
+            [count] => push_number(&mut bytes, count << 1),
+            empty => push_number(&mut bytes, 2 * empty.len() as u64 - 1),
+        }
+    }
+    let length = u32::try_from(bytes.len() - HEADER).expect("forty thousand buckets at most");
+    bytes[4..8].copy_from_slice(&length.to_be_bytes());
+    bytes
+}
+
+/// Appends a number that is in ``ZigZag`` already, in LEB128 of at most nine bytes.
+fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
+    for _ in 0..8 {
+        if number < 0x80 {
+            break;
+        }
+        bytes.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number.to_le_bytes()[0]);
 }
 
 impl PackedLatencies {
@@ -119,25 +153,9 @@ impl Distribution for PackedLatencies {
         self.overflow
     }
 
-    fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+    fn occupied(&self) -> impl Iterator<Item = (usize, u64)> {
         self.raw_buckets()
-            .map(|(index, count)| (highest_of(index).saturating_mul(1000), count))
     }
-}
-
-/// The lowest value of a bucket in microseconds.
-fn lowest_of(index: usize) -> u64 {
-    if index < 2 * HALF {
-        return index as u64;
-    }
-    let shift = (index >> HALF_BITS) - 1;
-    ((index & (HALF - 1)) as u64 + HALF as u64) << shift
-}
-
-/// The highest value of a bucket in microseconds.
-fn highest_of(index: usize) -> u64 {
-    let shift = (index >> HALF_BITS).saturating_sub(1);
-    lowest_of(index) + (1 << shift) - 1
 }
 
 /// The occupied buckets: index and count.
@@ -148,8 +166,8 @@ struct RawBuckets<'a> {
 }
 
 impl RawBuckets<'_> {
-    /// A number in ``ZigZag`` LEB128, of at most nine bytes (the ninth has no continuation bit).
-    fn number(&mut self) -> Option<i64> {
+    /// A number in ``ZigZag``, as LEB128 of at most nine bytes (the ninth has no continuation bit).
+    fn number(&mut self) -> Option<u64> {
         let mut value = 0u64;
         for (position, &byte) in self.bytes.iter().take(9).enumerate() {
             if position == 8 {
@@ -159,12 +177,7 @@ impl RawBuckets<'_> {
             }
             if position == 8 || byte & 0x80 == 0 {
                 self.bytes = &self.bytes[position + 1..];
-                let magnitude = i64::try_from(value >> 1).ok()?;
-                return Some(if value & 1 == 0 {
-                    magnitude
-                } else {
-                    -magnitude - 1
-                });
+                return Some(value);
             }
         }
         None
@@ -174,28 +187,36 @@ impl RawBuckets<'_> {
 impl Iterator for RawBuckets<'_> {
     type Item = (usize, u64);
 
+    #[inline]
     fn next(&mut self) -> Option<(usize, u64)> {
         /// Buckets of values up to far above an hour, and below those that no 64 bits of nanoseconds hold.
         const MOST: usize = 40 * HALF;
-        while !self.bytes.is_empty() {
-            let number = self.number().filter(|_| self.index < MOST);
+        while let Some((&first, rest)) = self.bytes.split_first() {
+            let number = if self.index >= MOST {
+                None
+            } else if first < 0x80 {
+                // Nearly all counts of a second are as small as this.
+                self.bytes = rest;
+                Some(u64::from(first))
+            } else {
+                self.number()
+            };
             let Some(number) = number else {
                 self.broken = true;
                 self.bytes = &[];
                 return None;
             };
+            let magnitude = number >> 1;
             // A negative number says how many empty buckets follow; zero is one empty bucket.
-            match u64::try_from(number) {
-                Ok(0) => self.index += 1,
-                Ok(count) => {
-                    let index = self.index;
-                    self.index += 1;
-                    return Some((index, count));
-                }
-                Err(_) => {
-                    let empty = usize::try_from(number.unsigned_abs()).unwrap_or(MOST);
-                    self.index = self.index.saturating_add(empty);
-                }
+            if number & 1 == 1 {
+                let empty = usize::try_from(magnitude + 1).unwrap_or(MOST);
+                self.index = self.index.saturating_add(empty);
+            } else if magnitude == 0 {
+                self.index += 1;
+            } else {
+                let index = self.index;
+                self.index += 1;
+                return Some((index, magnitude));
             }
         }
         None
@@ -215,35 +236,46 @@ impl Serialize for PackedLatencies {
 
 impl<'de> Deserialize<'de> for PackedLatencies {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        Self::decode(&text).map_err(serde::de::Error::custom)
+        /// Decodes the text where it lies: a journal of hours has a hundred thousand of them.
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = PackedLatencies;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a histogram in base64")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<PackedLatencies, E> {
+                PackedLatencies::decode(text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hdrhistogram::Histogram;
+    use hdrhistogram::serialization::Deserializer;
     use proptest::prelude::*;
 
-    #[test]
-    fn bucket_bounds_are_those_of_the_histogram() {
-        let mut latencies = Latencies::default();
-        latencies.record(3_599_999_999_000);
-        let histogram = latencies.as_histogram().unwrap();
-        for value in (0..12_000).chain([99_999, 100_000, 1_234_567, 987_654_321]) {
-            let index = (0..40_000)
-                .collect::<Vec<_>>()
-                .partition_point(|&index| highest_of(index) < value);
-            assert_eq!(
-                lowest_of(index),
-                histogram.lowest_equivalent(value),
-                "{value}"
-            );
-            assert_eq!(
-                highest_of(index),
-                histogram.highest_equivalent(value),
-                "{value}"
-            );
+    /// Each latency of a histogram so many times.
+    struct Times<'a>(&'a Latencies, u64);
+
+    impl Distribution for Times<'_> {
+        fn count(&self) -> u64 {
+            self.0.count() * self.1
+        }
+
+        fn overflow(&self) -> u64 {
+            self.0.overflow() * self.1
+        }
+
+        fn occupied(&self) -> impl Iterator<Item = (usize, u64)> {
+            self.0
+                .occupied()
+                .map(|(index, count)| (index, count * self.1))
         }
     }
 
@@ -285,6 +317,27 @@ mod tests {
             let mut unpacked = Latencies::default();
             unpacked.merge(&packed);
             prop_assert_eq!(unpacked, latencies);
+        }
+
+        #[test]
+        fn the_standard_library_reads_what_is_written_and_counts_the_same(
+            values in prop::collection::vec((1u64..3_600_000_000, 1u64..u64::MAX >> 12), 0..100),
+        ) {
+            let mut reference = Histogram::<u64>::new(3).unwrap();
+            let mut latencies = Latencies::default();
+            for &(microseconds, count) in &values {
+                reference.record_n(microseconds, count).unwrap();
+                let mut one = Latencies::default();
+                one.record(microseconds * 1000);
+                latencies.merge(&Times(&one, count));
+            }
+            let bytes = latencies.pack().as_bytes().to_vec();
+            if !values.is_empty() {
+                let read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+                prop_assert_eq!(&read, &reference);
+            }
+            let packed = PackedLatencies::from_bytes(bytes, 0);
+            prop_assert_eq!(packed.map_or(0, |packed| packed.count()), reference.len());
         }
 
         #[test]

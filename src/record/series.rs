@@ -286,7 +286,15 @@ impl Series<'_> {
     /// The series between two moments; `None` when it has no value there at all.
     pub fn window(&self, from_ns: u64, to_ns: u64) -> Option<Window> {
         let hold = self.hold_ns();
-        let points: Vec<(u64, f64)> = self.points().collect();
+        // A value before the window reaches into it for as long as it holds; none after it matters.
+        let first = self
+            .at_ns
+            .partition_point(|&at| at.saturating_add(hold) <= from_ns);
+        let last = self.at_ns.partition_point(|&at| at < to_ns);
+        let known = self.at_ns.iter().zip(self.values).take(last).skip(first);
+        let points: Vec<(u64, f64)> = known
+            .filter_map(|(&at, value)| value.map(|value| (at, value)))
+            .collect();
         let mut covered = 0;
         let mut weighted = 0.0;
         let mut longest_gap_ns = 0;

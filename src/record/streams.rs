@@ -3,7 +3,7 @@
 //! Percentiles of tokens rest on successful streams. A stream that did not succeed counts as one that
 //! is slower than any limit, whatever came of it before.
 
-use super::latencies::{Distribution, Latencies};
+use super::latencies::{Above, Distribution, Latencies};
 use super::outcome::{Class, Outcome};
 use super::over::Over;
 use super::packed::PackedLatencies;
@@ -181,13 +181,13 @@ impl<H> StreamTally<H> {
 }
 
 impl<H: Distribution> StreamTally<H> {
-    /// Counts over a limit of one kind. A stream that did not succeed counts as one that was slower.
-    pub(super) fn over(&self, latencies: &H, limit_ns: u64) -> Over {
-        let slow = latencies.above(limit_ns);
+    /// Counts over a limit of one kind, of this many latencies. A stream that did not succeed counts as one
+    /// that was slower.
+    pub(super) fn over(&self, latencies: u64, slow: Above) -> Over {
         Over {
             at_most: slow.at_most + self.not_ok + self.open,
             at_least: slow.at_least + self.not_ok,
-            total: latencies.count() + self.not_ok + self.open,
+            total: latencies + self.not_ok + self.open,
         }
     }
 }
@@ -297,7 +297,7 @@ mod tests {
         ]);
         assert_eq!((tally.ok, tally.not_ok, tally.open), (1, 2, 1));
         assert_eq!(tally.ttft.count(), 1);
-        let over = tally.over(&tally.itl, 25 * MS);
+        let over = tally.over(tally.itl.count(), tally.itl.above(25 * MS));
         assert_eq!((over.at_least, over.at_most, over.total), (3, 4, 6));
     }
 

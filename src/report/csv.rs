@@ -1,12 +1,14 @@
 //! `load.csv` and `telemetry.csv`: the series for spreadsheets and notebooks.
 //!
-//! Nothing is joined or smoothed: a row is a second of load, or one sample.
+//! A row is a second of load, or one sample; of sources with very many samples it is a second of them, with
+//! their range.
 
 use crate::record::{
     Distribution as _, INTERVAL_NS, PhaseInterval, PhaseRecord, RequestTally, RunRecord,
 };
 use crate::record::{Outcome, PackedLatencies};
 use ::csv::Writer;
+use std::ops::Range;
 
 /// Each second of load.
 ///
@@ -78,6 +80,12 @@ fn load_row(
 ) -> Vec<String> {
     let at =
         |latencies: &PackedLatencies, quantile: f64| milliseconds(latencies.quantile_ns(quantile));
+    let response = tally.response.quantiles_ns([0.5, 0.9, 0.99, 1.0]);
+    let [p50, p90, p99, max] = response.map(milliseconds);
+    let service = tally.service.quantiles_ns([0.5, 0.99]);
+    let [service_p50, service_p99] = service.map(milliseconds);
+    let lateness = interval.counts.lateness.quantiles_ns([0.5, 0.99]);
+    let [lateness_p50, lateness_p99] = lateness.map(milliseconds);
     let outcomes = &tally.outcomes;
     vec![
         seconds(interval.from_ns),
@@ -87,41 +95,97 @@ fn load_row(
         outcomes.failed().to_string(),
         outcomes.of(Outcome::Timeout).to_string(),
         outcomes.of(Outcome::InFlightAtEnd).to_string(),
-        at(&tally.response, 0.5),
-        at(&tally.response, 0.9),
-        at(&tally.response, 0.99),
-        milliseconds(tally.response.max_ns()),
-        at(&tally.service, 0.5),
-        at(&tally.service, 0.99),
+        p50,
+        p90,
+        p99,
+        max,
+        service_p50,
+        service_p99,
         interval.counts.in_flight.to_string(),
         at(&interval.counts.send_lag, 0.99),
-        at(&interval.counts.lateness, 0.5),
-        at(&interval.counts.lateness, 0.99),
+        lateness_p50,
+        lateness_p99,
         at(&interval.counts.loop_delay, 0.99),
         short(interval.counts.busiest_ns as f64 / INTERVAL_NS as f64),
     ]
 }
 
 /// Each sample of telemetry that has a value, in base units: shares from 0 to 1, bytes, watts, °C.
+///
+/// A source with more samples than a notebook likes to read has a row for each second or more instead: the
+/// mean of its samples, with the smallest and the largest.
 pub fn telemetry_csv(record: &RunRecord) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     write(
         &mut writer,
-        &["t_s", "source", "metric", "instance", "value"],
+        &[
+            "t_s", "source", "metric", "instance", "value", "minimum", "maximum",
+        ],
     );
+    let nothing = String::new();
     for source in &record.sources {
-        for (position, &at_ns) in source.at_ns.iter().enumerate() {
-            let at = seconds(at_ns);
+        let name = &source.info.name;
+        for samples in stretches(&source.at_ns) {
+            let at = seconds(source.at_ns[samples.start]);
             for (info, values) in source.info.series.iter().zip(&source.values) {
-                if let Some(value) = values[position] {
-                    let value = short(value);
-                    let row = [&at, &source.info.name, &info.metric, &info.instance, &value];
-                    write(&mut writer, &row);
+                let known = values[samples.clone()].iter().copied().flatten();
+                let Some(joined) = Joined::of(known) else {
+                    continue;
+                };
+                let value = short(joined.mean);
+                let (mut low, mut high) = (nothing.clone(), nothing.clone());
+                if samples.len() > 1 {
+                    (low, high) = (short(joined.low), short(joined.high));
                 }
+                let row = [&at, name, &info.metric, &info.instance, &value, &low, &high];
+                write(&mut writer, &row);
             }
         }
     }
     finish(writer)
+}
+
+/// A source with more samples than this is joined, second by second or in stretches of several: an hour at
+/// ten samples a second is not.
+const MOST_SAMPLES: usize = 40_000;
+
+/// Samples that share a row: each alone, or those of the same stretch of time.
+fn stretches(at_ns: &[u64]) -> impl Iterator<Item = Range<usize>> {
+    let first = at_ns.first().copied().unwrap_or_default();
+    let length_ns = at_ns.last().map_or(0, |last| last - first);
+    let each_s = (length_ns / INTERVAL_NS / MOST_SAMPLES as u64).max(1);
+    let is_joined = at_ns.len() > MOST_SAMPLES;
+    let stretch = move |at: u64| (at - first) / (each_s * INTERVAL_NS);
+    let mut begin = 0;
+    at_ns
+        .chunk_by(move |a, b| is_joined && stretch(*a) == stretch(*b))
+        .map(move |samples| {
+            let range = begin..begin + samples.len();
+            begin = range.end;
+            range
+        })
+}
+
+/// Samples that share a row.
+struct Joined {
+    mean: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Joined {
+    /// `None` where there is no value.
+    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let (mut sum, mut count, mut low, mut high) = (0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY);
+        for value in values {
+            sum += value;
+            count += 1.0;
+            (low, high) = (value.min(low), value.max(high));
+        }
+        // The mean of equal values is that value, to the last digit.
+        let mean = (sum / count).clamp(low, high.max(low));
+        (count > 0.0).then_some(Self { mean, low, high })
+    }
 }
 
 fn write<T: AsRef<[u8]>>(writer: &mut Writer<Vec<u8>>, row: &[T]) {
@@ -144,7 +208,23 @@ fn seconds(ns: u64) -> String {
 
 /// Seven significant digits.
 fn short(value: f64) -> String {
-    let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
+    /// Powers of ten up to this one are exact.
+    const EXACT: i32 = 22;
+    let magnitude = value.abs().log10().floor();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a float cast saturates, and what is far off is left as it is"
+    )]
+    let digits = 6_i32.saturating_sub(magnitude as i32);
+    let rounded = if (0..=EXACT).contains(&digits) {
+        let scale = 10_f64.powi(digits);
+        (value * scale).round() / scale
+    } else if (-EXACT..0).contains(&digits) {
+        let scale = 10_f64.powi(-digits);
+        (value / scale).round() * scale
+    } else {
+        value
+    };
     rounded.to_string()
 }
 
@@ -210,6 +290,26 @@ mod tests {
     }
 
     #[test]
+    fn very_many_samples_are_joined_second_by_second_with_their_range() {
+        let (mut record, _) = sample::prod().clone();
+        let source = &mut record.sources[0];
+        source.at_ns = (0..50_000).map(|sample| 7 + sample * 100_000_000).collect();
+        for values in &mut source.values {
+            *values = (0..50_000)
+                .map(|sample| Some(f64::from(sample % 10)))
+                .collect();
+        }
+        source.values[0][3] = None;
+        let (name, series) = (source.info.name.clone(), source.values.len());
+        let rows = rows(&telemetry_csv(&record));
+        let rows: Vec<_> = rows.iter().filter(|row| row[1] == name).collect();
+        assert_eq!(rows.len(), 5000 * series);
+        assert_eq!(rows[0][4..], ["4.666667", "0", "9"]);
+        assert_eq!(rows[series][4..], ["4.5", "0", "9"]);
+        assert_eq!(rows[series][0], "1");
+    }
+
+    #[test]
     fn each_known_sample_has_a_row() {
         let (mut record, _) = sample::prod().clone();
         let all: usize = record
@@ -222,7 +322,19 @@ mod tests {
         let rows = rows(&telemetry_csv(&record));
         assert_eq!(rows.len(), all - 1);
         assert_eq!(rows[0][1..4], ["gpu", "gpu.utilization", "0"]);
+        assert_eq!(rows[0][5..], ["", ""]);
         assert_eq!(short(0.055_262_193_903_684_28), "0.05526219");
-        assert_eq!(short(5_476_083_302.0), "5476083000");
+        for (value, text) in [
+            (5_476_083_302.0, "5476083000"),
+            (0.0, "0"),
+            (-0.3, "-0.3"),
+            (1.0, "1"),
+            (99_999_995.0, "100000000"),
+            (9.999_999_6, "10"),
+            (1.0e-7 / 3.0, "0.00000003333333"),
+            (123_456_789_012_345.0, "123456800000000"),
+        ] {
+            assert_eq!(short(value), text);
+        }
     }
 }

@@ -1,71 +1,98 @@
-//! `latency.hlog`: the response times second by second, in the interval log of HdrHistogram, which
-//! its standard tools read.
+//! `latency.hlog`: the response times over time, in the interval log of HdrHistogram, which its standard
+//! tools read.
 //!
 //! Successful requests of the measured windows only, in microseconds, tagged with their phase; a log
 //! has no place for requests that failed. Beside them, tagged `lateness-of-` and the phase, stands how
-//! late the schedule of an open loop was kept, warm-up included.
+//! late the schedule of an open loop was kept, warm-up included. An interval is a second; in runs of more
+//! than an hour it is several, merged as histograms.
 
-use crate::record::{INTERVAL_NS, Latencies, RunRecord};
-use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use std::time::{Duration, SystemTime};
+use super::chart::timeline::{seconds_of_stretch, stretches};
+use crate::record::{
+    Distribution as _, INTERVAL_NS, Latencies, PackedLatencies, PhaseInterval, RunRecord,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use std::io::Write as _;
 
 /// The response times as an interval log.
-pub fn hlog(record: &RunRecord) -> Vec<u8> {
-    let mut log = Vec::new();
-    let mut serializer = V2DeflateSerializer::new();
+pub fn hlog(record: &RunRecord) -> String {
     // A start that cannot be read is written as the epoch: the times within the log stay right.
-    let started_at: SystemTime = record
+    let started_s = record
         .header
         .started_at
         .parse::<jiff::Timestamp>()
-        .map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
-    let mut builder = IntervalLogWriterBuilder::new();
-    builder
-        .add_comment("[Histogram log format version 1.3]")
-        .add_comment(&comment(record))
-        .with_start_time(started_at)
-        .with_base_time(started_at)
-        // Values are in microseconds; the maxima in the log's third column are in milliseconds.
-        .with_max_value_divisor(1000.0);
-    let mut writer = builder
-        .begin_log_with(&mut log, &mut serializer)
-        .expect(MEMORY);
-    writer
-        .write_comment(
-            "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"",
-        )
-        .expect(MEMORY);
-    let mut second = Latencies::default();
+        .map_or(0.0, |start| start.as_millisecond() as f64 / 1e3);
+    let mut log = format!(
+        "#[Histogram log format version 1.3]\n#{}\n#[StartTime: {started_s:.3} (seconds since epoch)]\n\
+         #[BaseTime: {started_s:.3} (seconds since epoch)]\n#[MaxValueDivisor: {MICROSECONDS_OF_A_MAXIMUM:.3}]\n\
+         #\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
+        comment(record)
+    );
+    let seconds: usize = record
+        .phases
+        .iter()
+        .map(|phase| phase.intervals.len())
+        .sum();
+    let seconds_each = seconds_of_stretch(seconds, MOST_INTERVALS);
+    let mut joined = Latencies::default();
     for phase in &record.phases {
         let name = tag(&phase.info.name);
         let lateness = format!("lateness-of-{name}");
-        for interval in &phase.intervals {
-            for (name, times) in [
-                (&name, &interval.measured.response),
-                (&lateness, &interval.counts.lateness),
-            ] {
-                second.reset();
-                second.merge(times);
-                let Some(histogram) = second.as_histogram().filter(|second| !second.is_empty())
-                else {
+        for stretch in stretches(&phase.intervals, seconds_each) {
+            let from_ns = stretch.first().map_or(0, |interval| interval.from_ns);
+            let times: [(&str, TimesOf); 2] = [
+                (&name, |interval| &interval.measured.response),
+                (&lateness, |interval| &interval.counts.lateness),
+            ];
+            for (name, times) in times {
+                joined.reset();
+                stretch
+                    .iter()
+                    .for_each(|interval| joined.merge(times(interval)));
+                if joined.is_empty() {
                     continue;
-                };
-                writer
-                    .write_histogram(
-                        histogram,
-                        Duration::from_nanos(interval.from_ns),
-                        Duration::from_nanos(INTERVAL_NS),
-                        Tag::new(name),
-                    )
-                    .expect(MEMORY);
+                }
+                let max_us = joined.max_ns().unwrap_or(0) as f64 / 1000.0;
+                let line = format!(
+                    "Tag={name},{:.3},{:.3},{:.3},",
+                    from_ns as f64 / 1e9,
+                    (stretch.len() as u64 * INTERVAL_NS) as f64 / 1e9,
+                    max_us / MICROSECONDS_OF_A_MAXIMUM,
+                );
+                log.push_str(&line);
+                BASE64.encode_string(compressed(&joined.pack()), &mut log);
+                log.push('\n');
             }
         }
     }
     log
 }
 
-const MEMORY: &str = "writing to memory does not fail";
+/// Values are in microseconds, and the maxima in the third column in milliseconds.
+const MICROSECONDS_OF_A_MAXIMUM: f64 = 1000.0;
+
+/// The compressed V2 encoding: a cookie, the length, and the V2 encoding through zlib.
+fn compressed(latencies: &PackedLatencies) -> Vec<u8> {
+    const COOKIE: u32 = 0x1c84_9314;
+    let mut bytes = Vec::from(COOKIE.to_be_bytes());
+    bytes.extend([0; 4]);
+    let mut encoder = ZlibEncoder::new(bytes, Compression::fast());
+    let written = encoder
+        .write_all(latencies.as_bytes())
+        .and_then(|()| encoder.finish());
+    let mut bytes = written.expect("writing to memory does not fail");
+    let length = u32::try_from(bytes.len() - 8).expect("forty thousand buckets at most");
+    bytes[4..8].copy_from_slice(&length.to_be_bytes());
+    bytes
+}
+
+/// What is logged of a second.
+type TimesOf = fn(&PhaseInterval) -> &PackedLatencies;
+
+/// Runs of up to an hour are logged second by second.
+const MOST_INTERVALS: usize = 3600;
 
 fn comment(record: &RunRecord) -> String {
     let simulated = if record.is_simulated() {
@@ -92,14 +119,11 @@ fn tag(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Distribution as _;
-    use crate::record::Latencies;
     use crate::report::sample;
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD as BASE64;
     use hdrhistogram::Histogram;
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+    use std::time::Duration;
 
     #[test]
     fn the_standard_reader_finds_every_request() {
@@ -107,7 +131,7 @@ mod tests {
         let log = hlog(record);
         let mut by_phase: Vec<(String, Histogram<u64>)> = Vec::new();
         let mut starts = Vec::new();
-        for entry in IntervalLogIterator::new(&log) {
+        for entry in IntervalLogIterator::new(log.as_bytes()) {
             match entry.unwrap() {
                 LogEntry::StartTime(time) | LogEntry::BaseTime(time) => {
                     starts.push(time.as_secs());
@@ -151,7 +175,7 @@ mod tests {
         late.record(40_000);
         record.phases[0].intervals[3].counts.lateness = late.pack();
         let log = hlog(&record);
-        let tagged: Vec<LogEntry<'_>> = IntervalLogIterator::new(&log)
+        let tagged: Vec<LogEntry<'_>> = IntervalLogIterator::new(log.as_bytes())
             .map(Result::unwrap)
             .filter(|entry| {
                 matches!(entry, LogEntry::Interval(interval)
@@ -171,7 +195,7 @@ mod tests {
             .intervals
             .clone_from(&calm.phases[0].intervals);
         let log = hlog(&record);
-        let entries: Vec<_> = IntervalLogIterator::new(&log).collect();
+        let entries: Vec<_> = IntervalLogIterator::new(log.as_bytes()).collect();
         assert!(entries.iter().all(Result::is_ok));
         assert!(entries.len() > 60);
     }

@@ -31,6 +31,7 @@ pub use calibration::{
     calibration_json, calibration_line, calibration_step_line, calibration_text,
 };
 pub use capacity::{capacity_console, capacity_html, capacity_json, capacity_line};
+pub use chart::Charts;
 pub use comparison::{comparison_json, comparison_text};
 pub use console::{console, one_line};
 pub use csv::{load_csv, telemetry_csv};
@@ -45,7 +46,6 @@ pub use json::{SCHEMA, json};
 pub use junit::junit;
 pub use markdown::markdown;
 pub use openmetrics::openmetrics;
-pub use png::pngs;
 pub use suite::{
     suite_comparison_json, suite_comparison_text, suite_console, suite_files, suite_html,
     suite_json,
@@ -55,28 +55,36 @@ use crate::history::{RunSummary, SUMMARY_FILE};
 use crate::record::RunRecord;
 use crate::verdict::Judgement;
 
-/// Every file of a finished run, by its name within the run's folder.
-pub fn files(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)> {
-    let text = |name: &str, text: String| (name.to_owned(), text.into_bytes());
+/// Makes the bytes of a file when it is asked to.
+pub type Making<'a> = Box<dyn FnOnce() -> Vec<u8> + Send + 'a>;
+
+/// Every file of a finished run, by its name within the run's folder; those that take longest come first.
+/// They can be made side by side.
+pub fn files<'a>(
+    record: &'a RunRecord,
+    judgement: &'a Judgement,
+    charts: &'a Charts,
+) -> Vec<(String, Making<'a>)> {
+    fn file<'a, B: Into<Vec<u8>>>(
+        name: &str,
+        make: impl FnOnce() -> B + Send + 'a,
+    ) -> (String, Making<'a>) {
+        (name.to_owned(), Box::new(|| make().into()))
+    }
+    let summary = || RunSummary::of(record, judgement).to_json();
     let mut files = vec![
-        text("run.json", json(record, judgement)),
-        (
-            SUMMARY_FILE.to_owned(),
-            RunSummary::of(record, judgement).to_json(),
-        ),
-        text("report.html", html(record, judgement)),
-        text("junit.xml", junit(record, judgement)),
-        text("summary.md", markdown(record, judgement)),
-        text("metrics.txt", openmetrics(record, judgement)),
-        text("verdict.txt", format!("{}\n", judgement.headline)),
-        ("latency.hlog".to_owned(), hlog(record)),
-        text("load.csv", load_csv(record)),
-        text("telemetry.csv", telemetry_csv(record)),
+        file(SUMMARY_FILE, summary),
+        file("latency.hlog", || hlog(record)),
+        file("telemetry.csv", || telemetry_csv(record)),
+        file("report.html", || html(record, judgement, charts)),
+        file("load.csv", || load_csv(record)),
+        file("run.json", || json(record, judgement)),
+        file("junit.xml", || junit(record, judgement)),
+        file("summary.md", || markdown(record, judgement)),
+        file("metrics.txt", || openmetrics(record, judgement)),
+        file("verdict.txt", || format!("{}\n", judgement.headline)),
     ];
-    let charts = pngs(record, judgement)
-        .into_iter()
-        .map(|(name, bytes)| (format!("charts/{name}"), bytes));
-    files.extend(charts);
+    files.extend(png::pngs(record, judgement, charts));
     files
 }
 
@@ -87,22 +95,32 @@ mod tests {
     #[test]
     fn every_file_is_there_and_twice_the_same() {
         let (record, judgement) = sample::preflight_failed();
-        let files = files(record, judgement);
+        let charts = Charts::of(record, judgement);
+        let made = || -> Vec<(String, Vec<u8>)> {
+            let files = files(record, judgement, &charts);
+            let mut files: Vec<_> = files
+                .into_iter()
+                .map(|(name, make)| (name, make()))
+                .collect();
+            files.sort();
+            files
+        };
+        let files = made();
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         insta::assert_snapshot!(names.join("\n"), @"
-        run.json
-        summary.json
-        report.html
-        junit.xml
-        summary.md
-        metrics.txt
-        verdict.txt
-        latency.hlog
-        load.csv
-        telemetry.csv
         charts/card.png
         charts/overview.png
+        junit.xml
+        latency.hlog
+        load.csv
+        metrics.txt
+        report.html
+        run.json
+        summary.json
+        summary.md
+        telemetry.csv
+        verdict.txt
         ");
-        assert!(files == super::files(record, judgement));
+        assert!(files == made());
     }
 }

@@ -3,7 +3,11 @@
 use super::journal::JournalWriter;
 use std::borrow::Cow;
 use std::io::{self, Write as _};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
 
 /// The journal's name in a run folder.
 const JOURNAL: &str = "journal.jsonl";
@@ -44,6 +48,9 @@ pub fn new_run_id(started_at: jiff::Timestamp, scenario: &str) -> String {
     let mixed = fraction ^ (std::process::id() & 0xffff);
     format!("{stamp}-{scenario}-{mixed:04x}")
 }
+
+/// Makes the bytes of a file when it is its turn.
+pub type Making<'a> = Box<dyn FnOnce() -> Vec<u8> + Send + 'a>;
 
 /// The folder of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,15 +172,28 @@ impl RunFolder {
         remove_unused(files.chain([self.journal_path()]), &self.path);
     }
 
-    /// Writes views: each under a temporary name first, so that a reader never sees half of one.
+    /// Writes views: each under a temporary name first, so that a reader never sees half of one. Several
+    /// are made at a time, on as many threads as there are cores.
     ///
     /// # Errors
-    /// The first that could not be written; those before it are there.
-    pub fn write(&self, files: &[(String, Vec<u8>)]) -> Result<(), StoreError> {
-        for (name, bytes) in files {
-            write_file(&self.path.join(name), bytes)?;
-        }
-        Ok(())
+    /// One that could not be written; others may be there.
+    pub fn write(&self, views: Vec<(String, Making<'_>)>) -> Result<(), StoreError> {
+        let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let queue = Mutex::new(views.into_iter());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some((name, make)) = next() {
+                write_file(&self.path.join(name), &make())?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let joined = workers.into_iter().map(ScopedJoinHandle::join);
+            let others = joined.map(|done| done.unwrap_or_else(|panic| resume_unwind(panic)));
+            others.fold(own, Result::and)
+        })
     }
 }
 
@@ -283,16 +303,23 @@ mod tests {
         let results = tempfile::tempdir().unwrap();
         let (folder, _) = RunFolder::create(results.path(), "run").unwrap();
         for text in ["old", "new"] {
-            let files = [("charts/a.txt".to_owned(), text.as_bytes().to_vec())];
-            folder.write(&files).unwrap();
+            let view = |name: &str| -> (String, Making<'_>) {
+                let bytes = text.as_bytes().to_vec();
+                (format!("charts/{name}.txt"), Box::new(move || bytes))
+            };
+            folder.write(vec![view("a"), view("b")]).unwrap();
         }
-        let charts: Vec<_> = folder
+        let mut charts: Vec<_> = folder
             .path()
             .join("charts")
             .read_dir()
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
-        assert_eq!(charts, ["a.txt"]);
+        charts.sort();
+        assert_eq!(charts, ["a.txt", "b.txt"]);
+        let blocked: Making<'_> = Box::new(Vec::new);
+        let error = folder.write(vec![("charts".to_owned(), blocked)]);
+        assert!(error.unwrap_err().to_string().contains("cannot write"));
     }
 }

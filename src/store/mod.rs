@@ -18,7 +18,7 @@ pub use database::{
     Address, Database, DatabaseError, Migration, Pushed, SchemaState, Shipment, Spool, Wanted,
     decode_series, within,
 };
-pub use folder::{RunFolder, StoreError, append_file, new_run_id, write_file};
+pub use folder::{Making, RunFolder, StoreError, append_file, new_run_id, write_file};
 pub use journal::{JournalReader, JournalWriter, is_being_written, read_journal};
 pub use prune::{Decision, Rules, decide};
 pub use runs::{StoredRun, StoredRuns, comparable_passes, merged, read_record, summary_of};

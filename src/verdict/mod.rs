@@ -12,6 +12,7 @@ mod lookout;
 mod requests;
 mod scaling;
 mod suite;
+mod tallied;
 mod telemetry;
 mod unsteady;
 mod windows;
@@ -32,6 +33,7 @@ use crate::record::{Doubt, PackedLatencies, PartIndex, PhaseRecord, RequestTally
 use crate::units::Quantity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use tallied::Tallied;
 
 /// PASS, FAIL or INCONCLUSIVE.
 ///
@@ -160,7 +162,7 @@ pub struct Judgement {
 
 /// Judges a record by these gates.
 pub fn judge(record: &RunRecord, gates: &[ScopedGate]) -> Judgement {
-    let results: Vec<GateResult> = gates.iter().map(|gate| judge_gate(record, gate)).collect();
+    let results = judge_each(record, gates, Causes::Sought);
     let worst = results.iter().map(|result| result.verdict).max();
     let forbidden = record.doubts.iter().any(Doubt::forbids_pass);
     let verdict = match worst {
@@ -176,9 +178,40 @@ pub fn judge(record: &RunRecord, gates: &[ScopedGate]) -> Judgement {
     }
 }
 
+/// What gates see of a record, each as [`judge`] judges it, for whom the causes do not matter.
+pub fn measure(record: &RunRecord, gates: &[ScopedGate]) -> Vec<GateResult> {
+    judge_each(record, gates, Causes::Left)
+}
+
+/// Whether to look for what lies behind a gate that did not pass.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Causes {
+    Sought,
+    Left,
+}
+
+fn judge_each(record: &RunRecord, gates: &[ScopedGate], causes: Causes) -> Vec<GateResult> {
+    let tallied = Tallied::of(record, gates);
+    let judge = |gate| judge_gate(record, gate, &tallied, causes);
+    gates.iter().map(judge).collect()
+}
+
+/// The phases that a gate looks at.
+fn phases_of<'a>(record: &'a RunRecord, gate: &ScopedGate) -> Vec<&'a PhaseRecord> {
+    match gate.scope.phase {
+        Some(index) => record
+            .phases
+            .iter()
+            .filter(|phase| phase.index == index)
+            .collect(),
+        None => record.phases.iter().collect(),
+    }
+}
+
 /// The requests that a gate is about.
 struct Subject<'a> {
     phases: &'a [&'a PhaseRecord],
+    tallied: &'a Tallied,
     /// The only ones that count; `None` for all of them.
     part: Option<PartIndex>,
 }
@@ -209,20 +242,18 @@ impl Subject<'_> {
     }
 }
 
-fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
+fn judge_gate(
+    record: &RunRecord,
+    gate: &ScopedGate,
+    tallied: &Tallied,
+    causes: Causes,
+) -> GateResult {
     if let Some(margin) = gate.gate.baseline {
         let mut result = compare::judge_gate(record, gate, margin);
         undermine(record, gate, &mut result);
         return result;
     }
-    let phases: Vec<&PhaseRecord> = match gate.scope.phase {
-        Some(index) => record
-            .phases
-            .iter()
-            .filter(|phase| phase.index == index)
-            .collect(),
-        None => record.phases.iter().collect(),
-    };
+    let phases = phases_of(record, gate);
     if phases.iter().all(|phase| phase.measured_ns() == 0) {
         let why = record
             .doubts
@@ -245,6 +276,7 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
     };
     let subject = Subject {
         phases: &phases,
+        tallied,
         part,
     };
     let mut result = match gate.gate.metric {
@@ -292,7 +324,9 @@ fn judge_gate(record: &RunRecord, gate: &ScopedGate) -> GateResult {
         result.verdict = Verdict::Inconclusive;
         result.reason = format!("{}; {turned}", change.doubt);
     }
-    result.explanations = explain::explain(record, &result, &subject);
+    if causes == Causes::Sought {
+        result.explanations = explain::explain(record, &result, &subject);
+    }
     result
 }
 

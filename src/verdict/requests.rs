@@ -253,12 +253,7 @@ fn share_evidence(
 ) -> Option<ShareEvidence> {
     let over = objection.count(total);
     let seconds = |objection: Objection| -> Vec<Vec<Second>> {
-        let of_phase = |phase: &&PhaseRecord| {
-            subject
-                .seconds(phase)
-                .map(|(_, tally)| objection.count(tally).second())
-                .collect()
-        };
+        let of_phase = |phase: &&PhaseRecord| subject.tallied.seconds(subject, phase, objection);
         subject.phases.iter().map(of_phase).collect()
     };
     let thresholds: Vec<Vec<Vec<Second>>> = objection

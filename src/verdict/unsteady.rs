@@ -4,6 +4,7 @@
 //! A latency that rises makes a PASS doubtful and not a FAIL, and one that falls the other way round. A
 //! verdict that the change could not turn stands.
 
+use super::tallied::Tallied;
 use super::{ScopedGate, Subject, Verdict, requests};
 use crate::gate::{Metric, Op};
 use crate::record::{Doubt, PhaseRecord, SteadySeries};
@@ -100,6 +101,8 @@ pub(super) fn turned(
                 gate,
                 &Subject {
                     phases: &later.iter().collect::<Vec<_>>(),
+                    // What was counted is of the whole phase.
+                    tallied: &Tallied::default(),
                     part: subject.part,
                 },
             );

@@ -11,7 +11,7 @@ use crate::gpu::{Nvml, kernels};
 use crate::history::{RunSummary, SUMMARY_FILE};
 use crate::record::{Floor, SUITE_SCHEMA, SuiteRecord};
 use crate::report;
-use crate::store::{Address, RunFolder, StoreError, new_run_id};
+use crate::store::{Address, Making, RunFolder, StoreError, new_run_id};
 use crate::telemetry;
 use crate::units;
 use crate::verdict::{SuiteJudgement, Verdict, judge_suite};
@@ -168,7 +168,10 @@ fn keep(
     let mut files = report::suite_files(record, judged);
     let summary = RunSummary::of_suite(record, judged);
     files.push((SUMMARY_FILE.to_owned(), summary.to_json()));
-    folder.write(&files)?;
+    let files = files
+        .into_iter()
+        .map(|(name, bytes)| -> (String, Making<'_>) { (name, Box::new(|| bytes)) });
+    folder.write(files.collect())?;
     Ok(folder)
 }
 

@@ -1,5 +1,6 @@
 //! What a chart shows, with no word about how it is drawn: `svg` and `png` render the same model.
 
+mod all;
 pub(crate) mod axis;
 pub(crate) mod distribution;
 mod gate;
@@ -13,6 +14,7 @@ pub(crate) mod timeline;
 use axis::{XAxis, YAxis};
 use palette::Colour;
 
+pub use all::Charts;
 pub(crate) use gate::{GateLine, LIMIT_AT};
 pub(crate) use load::TimeFrame;
 pub(crate) use timeline::Timeline;

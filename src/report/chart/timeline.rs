@@ -82,15 +82,14 @@ impl Timeline {
             .iter()
             .map(|phase| phase.intervals.len())
             .sum();
-        let seconds_each = tidy(seconds.div_ceil(MOST_STRETCHES));
+        let seconds_each = seconds_of_stretch(seconds, MOST_STRETCHES);
         let kinds = frequent_kinds(record);
         let mut stretches: Vec<Stretch> = record
             .phases
             .iter()
             .enumerate()
             .flat_map(|(index, phase)| {
-                runs(&phase.intervals, seconds_each)
-                    .into_iter()
+                stretches(&phase.intervals, seconds_each)
                     .map(|run| join(index, run, &kinds))
                     .collect::<Vec<_>>()
             })
@@ -156,20 +155,24 @@ pub(crate) fn supported_quantile(latencies: &Latencies, quantile: f64) -> Option
         .map(|ns| ns as f64 / 1e9)
 }
 
-/// The next larger number of seconds that people count in.
-fn tidy(least: usize) -> usize {
+/// How many seconds are joined so that a run of this many has at most that many stretches: the next larger
+/// number that people count in.
+pub(crate) fn seconds_of_stretch(seconds: usize, most: usize) -> usize {
     const TIDY: [usize; 10] = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300];
+    let least = seconds.div_ceil(most);
     TIDY.into_iter()
         .find(|seconds| *seconds >= least)
         .unwrap_or_else(|| least.next_multiple_of(600))
 }
 
 /// Intervals that follow each other second by second, cut into pieces of at most `most`.
-fn runs(intervals: &[PhaseInterval], most: usize) -> Vec<&[PhaseInterval]> {
+pub(crate) fn stretches(
+    intervals: &[PhaseInterval],
+    most: usize,
+) -> impl Iterator<Item = &[PhaseInterval]> {
     intervals
         .chunk_by(|a, b| b.from_ns == a.from_ns + INTERVAL_NS)
-        .flat_map(|run| run.chunks(most))
-        .collect()
+        .flat_map(move |run| run.chunks(most))
 }
 
 fn join(phase: usize, run: &[PhaseInterval], kinds: &[Kind]) -> Stretch {
@@ -300,7 +303,7 @@ mod tests {
     #[test]
     fn seconds_are_joined_in_tidy_numbers() {
         for (least, joined) in [(0, 1), (1, 1), (3, 5), (48, 60), (301, 600), (601, 1200)] {
-            assert_eq!(tidy(least), joined);
+            assert_eq!(seconds_of_stretch(least * 600, 600), joined);
         }
     }
 }

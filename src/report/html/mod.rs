@@ -18,7 +18,7 @@ use self::rows::{
     environment, errors, facts, instruments, latencies, sources, step_times, windows,
 };
 use crate::record::RunRecord;
-use crate::report::chart::{TimeFrame, Timeline, distribution, lanes, load};
+use crate::report::chart::Charts;
 use crate::report::instrument::{MachineRow, machines};
 use crate::report::parts::{PartRow, logins, parts};
 use crate::report::rows as words;
@@ -35,8 +35,8 @@ pub(super) const STYLE: &str = include_str!("../../../templates/report.css");
 const SCRIPT: &str = include_str!("../../../templates/report.js");
 
 /// The report as one HTML file.
-pub fn html(record: &RunRecord, judgement: &Judgement) -> String {
-    let page = Page::of(record, judgement);
+pub fn html(record: &RunRecord, judgement: &Judgement, charts: &Charts) -> String {
+    let page = Page::of(record, judgement, charts);
     // Writing a template to memory fails only when a value of it does, and these do not.
     page.render().unwrap_or_default()
 }
@@ -102,9 +102,7 @@ struct FamilyEntry {
 }
 
 impl<'a> Page<'a> {
-    fn of(record: &'a RunRecord, judgement: &'a Judgement) -> Self {
-        let frame = TimeFrame::of(record);
-        let timeline = Timeline::of(record);
+    fn of(record: &'a RunRecord, judgement: &'a Judgement, charts: &Charts) -> Self {
         let script = format!("\n{}\n", SCRIPT.trim_end());
         let header = &record.header;
         let doubts = doubts(record);
@@ -144,18 +142,19 @@ impl<'a> Page<'a> {
             parts: parts(record),
             streams: super::rows::streams(record),
             goodputs: super::rows::goodputs(record),
-            time_charts: time_charts(record, judgement, &frame, &timeline),
-            families: lanes::families(record, judgement, &frame, &timeline)
-                .into_iter()
+            time_charts: charts.time.iter().map(figure).collect(),
+            families: charts
+                .families
+                .iter()
                 .map(|family| FamilyEntry {
                     charts: family.lanes.iter().map(figure).collect(),
-                    title: family.title,
+                    title: family.title.clone(),
                     is_missing: family.is_missing,
                 })
                 .collect(),
             sources: sources(record),
             windows: windows(record),
-            percentiles: figure(&distribution::percentiles(record, judgement)),
+            percentiles: figure(&charts.percentiles),
             latencies: latencies(record),
             steps: step_times(record),
             errors: errors(record),
@@ -176,22 +175,6 @@ impl<'a> Page<'a> {
             script: SCRIPT.trim_end().to_owned(),
         }
     }
-}
-
-fn time_charts(
-    record: &RunRecord,
-    judgement: &Judgement,
-    frame: &TimeFrame,
-    timeline: &Timeline,
-) -> Vec<String> {
-    let mut all = vec![
-        load::rate(record, judgement, frame, timeline),
-        load::response(record, judgement, frame, timeline),
-        distribution::heat_map(frame, timeline),
-        load::in_flight(record, frame, timeline),
-    ];
-    all.extend(load::errors(frame, timeline));
-    all.iter().map(figure).collect()
 }
 
 /// A page without any script.
@@ -240,8 +223,17 @@ fn sections(has_doubts: bool, has_load: bool) -> Vec<(&'static str, &'static str
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::record::RunRecord;
+    use crate::report::chart::Charts;
     use crate::report::sample;
+    use crate::verdict::Judgement;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
+    use sha2::{Digest as _, Sha256};
+
+    fn html(record: &RunRecord, judgement: &Judgement) -> String {
+        super::html(record, judgement, &Charts::of(record, judgement))
+    }
 
     #[test]
     fn no_text_of_others_is_markup() {

@@ -3,7 +3,7 @@
 use super::canvas::{Align, Canvas, Frame, HEIGHT, Lettering, WIDTH};
 use super::{GRID, INK, LINE, MARGIN, PAPER, SHADE, SOFT, banners, footer, stack, verdict_colour};
 use crate::record::RunRecord;
-use crate::report::chart::{GateLine, LIMIT_AT, TimeFrame, Timeline, load};
+use crate::report::chart::{Charts, GateLine, LIMIT_AT};
 use crate::report::rows::{self, GateRow};
 use crate::verdict::{Judgement, Verdict};
 
@@ -44,7 +44,12 @@ fn right(lettering: Lettering) -> Lettering {
 }
 
 /// Draws the card.
-pub(super) fn card(canvas: &mut Canvas<'_>, record: &RunRecord, judgement: &Judgement) {
+pub(super) fn card(
+    canvas: &mut Canvas<'_>,
+    record: &RunRecord,
+    judgement: &Judgement,
+    charts: &Charts,
+) {
     let top = banners(canvas, record);
     let top = title(canvas, record, judgement, top);
     let phases = rows::phases(record);
@@ -67,9 +72,7 @@ pub(super) fn card(canvas: &mut Canvas<'_>, record: &RunRecord, judgement: &Judg
             bottom: f64::from(HEIGHT) - 46.0,
         };
         if frame.height() >= LEAST_CHART {
-            let (axis, timeline) = (TimeFrame::of(record), Timeline::of(record));
-            let chart = load::response(record, judgement, &axis, &timeline);
-            stack(canvas, &[chart], frame);
+            stack(canvas, &[charts.response()], frame);
         }
     }
     footer(canvas, record);

@@ -7,8 +7,9 @@ mod card;
 mod plot;
 
 use crate::record::RunRecord;
+use crate::report::Making;
 use crate::report::chart::palette::Rgb;
-use crate::report::chart::{Chart, Content, Size, TimeFrame, Timeline, distribution, lanes, load};
+use crate::report::chart::{Chart, Charts, Content, Size};
 use crate::report::rows;
 use crate::verdict::{Judgement, Verdict};
 use canvas::{Align, Canvas, Frame, HEIGHT, Lettering, WIDTH};
@@ -27,27 +28,33 @@ const WARNING: Rgb = (0xf2, 0xc2, 0x30);
 const WARNING_INK: Rgb = (0x24, 0x1a, 0x00);
 
 /// One picture: a heading and the charts that share it.
-struct Sheet {
-    name: String,
-    heading: String,
-    charts: Vec<Chart>,
+struct Sheet<'a> {
+    name: &'a str,
+    heading: &'a str,
+    charts: Vec<&'a Chart>,
 }
 
-/// All charts as PNG files: name and bytes. A chart without any data is left to the HTML report,
-/// which says why; the overview is always there.
-pub fn pngs(record: &RunRecord, judgement: &Judgement) -> Vec<(String, Vec<u8>)> {
-    let card = canvas::png(|canvas| card::card(canvas, record, judgement));
-    let sheets = sheets(record, judgement).into_iter().map(|sheet| {
-        let bytes = canvas::png(|canvas| draw(canvas, &sheet, record, judgement));
-        (format!("{}.png", sheet.name), bytes)
+/// All charts as PNG files, by their names within the run's folder. A chart without any data is left to the
+/// HTML report, which says why; the overview is always there.
+pub(super) fn pngs<'a>(
+    record: &'a RunRecord,
+    judgement: &'a Judgement,
+    charts: &'a Charts,
+) -> Vec<(String, Making<'a>)> {
+    let file = |name: &str| format!("charts/{name}.png");
+    let card: Making<'a> =
+        Box::new(|| canvas::png(|canvas| card::card(canvas, record, judgement, charts)));
+    let sheets = sheets(charts).into_iter().map(|sheet| {
+        let name = file(sheet.name);
+        let make: Making<'a> =
+            Box::new(move || canvas::png(|canvas| draw(canvas, &sheet, record, judgement)));
+        (name, make)
     });
-    std::iter::once((CARD.to_owned(), card))
-        .chain(sheets)
-        .collect()
+    std::iter::once((file(CARD), card)).chain(sheets).collect()
 }
 
 /// The file of the summary card.
-const CARD: &str = "card.png";
+const CARD: &str = "card";
 
 /// A picture of charts that belong to no single run.
 pub(super) fn trend(heading: &str, is_simulated: bool, charts: &[Chart]) -> Vec<u8> {
@@ -70,7 +77,7 @@ pub(super) fn trend(heading: &str, is_simulated: bool, charts: &[Chart]) -> Vec<
             top: top + 86.0,
             bottom: f64::from(HEIGHT) - 30.0,
         };
-        stack(canvas, charts, frame);
+        stack(canvas, &charts.iter().collect::<Vec<_>>(), frame);
     })
 }
 
@@ -80,44 +87,29 @@ fn has_data(chart: &Chart) -> bool {
     !matches!(chart.content, Content::Absent(_))
 }
 
-fn sheets(record: &RunRecord, judgement: &Judgement) -> Vec<Sheet> {
-    let frame = TimeFrame::of(record);
-    let timeline = Timeline::of(record);
-    let rate = load::rate(record, judgement, &frame, &timeline);
-    let response = load::response(record, judgement, &frame, &timeline);
-    let families = lanes::families(record, judgement, &frame, &timeline);
-    let mut overview = vec![rate.clone(), response.clone()];
+fn sheets(charts: &Charts) -> Vec<Sheet<'_>> {
+    let mut overview: Vec<&Chart> = charts.time.iter().take(2).collect();
     // The first lane of the GPUs is their utilisation, or why there is none.
-    overview.extend(
-        families
-            .iter()
-            .filter(|family| family.name == "gpu")
-            .filter_map(|family| family.lanes.first().cloned()),
-    );
+    let gpu = charts.families.iter().filter(|family| family.name == "gpu");
+    overview.extend(gpu.filter_map(|family| family.lanes.first()));
     let mut sheets = vec![Sheet {
-        name: OVERVIEW.to_owned(),
-        heading: "Overview".to_owned(),
+        name: OVERVIEW,
+        heading: "Overview",
         charts: overview,
     }];
-    let mut single = vec![
-        rate,
-        response,
-        distribution::heat_map(&frame, &timeline),
-        load::in_flight(record, &frame, &timeline),
-    ];
-    single.extend(load::errors(&frame, &timeline));
-    single.push(distribution::percentiles(record, judgement));
-    sheets.extend(single.into_iter().map(|chart| Sheet {
-        name: chart.name.clone(),
-        heading: String::new(),
+    let single = charts.time.iter().chain([&charts.percentiles]);
+    sheets.extend(single.map(|chart| Sheet {
+        name: &chart.name,
+        heading: "",
         charts: vec![chart],
     }));
-    sheets.extend(families.into_iter().map(|family| Sheet {
-        name: family.name.clone(),
-        heading: family.title.clone(),
-        charts: family.lanes,
+    sheets.extend(charts.families.iter().map(|family| Sheet {
+        name: &family.name,
+        heading: &family.title,
+        charts: family.lanes.iter().collect(),
     }));
-    sheets.retain(|sheet| sheet.name == OVERVIEW || sheet.charts.iter().any(has_data));
+    sheets
+        .retain(|sheet| sheet.name == OVERVIEW || sheet.charts.iter().any(|chart| has_data(chart)));
     sheets
 }
 
@@ -125,7 +117,7 @@ const MARGIN: f64 = 44.0;
 /// Room for the labels of the upright axis.
 const LABELS: f64 = 96.0;
 
-fn draw(canvas: &mut Canvas<'_>, sheet: &Sheet, record: &RunRecord, judgement: &Judgement) {
+fn draw(canvas: &mut Canvas<'_>, sheet: &Sheet<'_>, record: &RunRecord, judgement: &Judgement) {
     let (width, height) = (f64::from(WIDTH), f64::from(HEIGHT));
     let mut top = banners(canvas, record);
     top = header(canvas, sheet, record, judgement, top);
@@ -188,7 +180,7 @@ fn verdict_colour(verdict: Verdict) -> Rgb {
 /// Scenario, heading, verdict, when. Returns where it ends.
 fn header(
     canvas: &mut Canvas<'_>,
-    sheet: &Sheet,
+    sheet: &Sheet<'_>,
     record: &RunRecord,
     judgement: &Judgement,
     top: f64,
@@ -264,16 +256,16 @@ fn footer(canvas: &mut Canvas<'_>, record: &RunRecord) {
 }
 
 /// Draws charts one below the other, each with the room that its size asks for.
-fn stack(canvas: &mut Canvas<'_>, charts: &[Chart], frame: Frame) {
+fn stack(canvas: &mut Canvas<'_>, charts: &[&Chart], frame: Frame) {
     let weight = |chart: &Chart| match (&chart.content, chart.size) {
         (Content::Absent(_), Size::Lane) => 0.6,
         (_, Size::Tall) => 2.4,
         (_, Size::Medium) => 1.6,
         (_, Size::Lane) => 1.0,
     };
-    let total: f64 = charts.iter().map(weight).sum();
+    let total: f64 = charts.iter().map(|chart| weight(chart)).sum();
     let mut top = frame.top;
-    let last = charts.iter().rposition(has_data);
+    let last = charts.iter().rposition(|chart| has_data(chart));
     for (index, chart) in charts.iter().enumerate() {
         let bottom = top + frame.height() * weight(chart) / total;
         // All share one axis: the last one that has data carries its labels.
@@ -314,8 +306,9 @@ mod tests {
     #[test]
     fn there_is_a_picture_of_everything_that_has_data() {
         let (record, judgement) = sample::without_gpu();
-        let sheets = sheets(record, judgement);
-        let names: Vec<&str> = sheets.iter().map(|sheet| sheet.name.as_str()).collect();
+        let charts = Charts::of(record, judgement);
+        let sheets = sheets(&charts);
+        let names: Vec<&str> = sheets.iter().map(|sheet| sheet.name).collect();
         assert_eq!(
             names,
             [
@@ -336,9 +329,10 @@ mod tests {
     #[test]
     fn a_picture_can_be_read_and_shows_something() {
         let (record, judgement) = sample::without_gpu();
-        for sheet in sheets(record, judgement) {
+        let charts = Charts::of(record, judgement);
+        for sheet in sheets(&charts) {
             // One of each kind of content: lines and areas, cells, percentiles.
-            if !["overview", "heatmap", "percentiles"].contains(&sheet.name.as_str()) {
+            if !["overview", "heatmap", "percentiles"].contains(&sheet.name) {
                 continue;
             }
             let file = canvas::png(|canvas| draw(canvas, &sheet, record, judgement));
@@ -358,8 +352,9 @@ mod tests {
     #[test]
     fn what_is_simulated_says_so_and_twice_is_the_same() {
         let (record, judgement) = sample::prod();
+        let charts = Charts::of(record, judgement);
         let overview = || {
-            let sheets = sheets(record, judgement);
+            let sheets = sheets(&charts);
             canvas::png(|canvas| draw(canvas, &sheets[0], record, judgement))
         };
         let file = overview();
@@ -370,12 +365,13 @@ mod tests {
     #[test]
     fn without_load_there_are_card_and_overview_that_say_why() {
         let (record, judgement) = sample::preflight_failed();
-        let files = pngs(record, judgement);
+        let charts = Charts::of(record, judgement);
+        let files = pngs(record, judgement, &charts);
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, [CARD, "overview.png"]);
+        assert_eq!(names, ["charts/card.png", "charts/overview.png"]);
         // The strip on top says that the run is not whole.
-        for (_, file) in &files {
-            assert_eq!(corner(&pixels(file)), WARNING);
+        for (_, make) in files {
+            assert_eq!(corner(&pixels(&make())), WARNING);
         }
     }
 }

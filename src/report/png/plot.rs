@@ -2,7 +2,7 @@
 //!
 //! The same picture as `svg` makes of it; when one of the two changes, so does the other.
 
-use super::canvas::{Align, Canvas, Frame, Lettering};
+use super::canvas::{Align, Canvas, Edge, Frame, Lettering};
 use super::{GRID, INK, LINE, PAPER, SHADE, SOFT};
 use crate::report::chart::palette::{HEAT, Rgb, mix};
 use crate::report::chart::{Chart, Content, Heat, Limit, Series, Size, Stroke};
@@ -318,16 +318,18 @@ fn draw_series(
                 }
             }
             Stroke::Range => {
-                let corner = |index: usize| {
+                let edge = |index: usize| {
                     let (low, high) = series.edges(index)?;
                     let middle = f64::midpoint(spans[index].0, spans[index].1);
-                    let at = x(chart, field, middle);
-                    Some(((at, y(chart, field, high)), (at, y(chart, field, low))))
+                    Some(Edge {
+                        at: x(chart, field, middle),
+                        top: y(chart, field, high),
+                        bottom: y(chart, field, low),
+                    })
                 };
                 for index in run.clone().skip(1) {
-                    if let (Some(left), Some(right)) = (corner(index - 1), corner(index)) {
-                        let corners = [left.0, right.0, right.1, left.1];
-                        canvas.quad(corners, mix(PAPER, paint, RANGE));
+                    if let (Some(left), Some(right)) = (edge(index - 1), edge(index)) {
+                        canvas.between(left, right, mix(PAPER, paint, RANGE));
                     }
                 }
             }

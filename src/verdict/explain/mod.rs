@@ -8,7 +8,7 @@ mod circumstances;
 use super::requests::Objection;
 use super::{GateResult, Subject, Verdict};
 use crate::gate::{LatencyKind, Metric};
-use crate::record::{Distribution as _, Doubt, Errors, Over, PhaseRecord, RunRecord};
+use crate::record::{Distribution as _, Doubt, Errors, PhaseRecord, RunRecord};
 use crate::units;
 use serde::Serialize;
 
@@ -151,15 +151,17 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// The requests over the limit, second by second: begin and count.
-    fn over_by_second(&self) -> Vec<(u64, Over)> {
+    fn over_by_second(&self) -> Vec<(u64, u64)> {
         let Some(objection) = Objection::of(&self.result.gate.gate) else {
             return Vec::new();
         };
-        let phases = self.subject.phases.iter();
-        phases
-            .flat_map(|phase| self.subject.seconds(phase))
-            .map(|(from_ns, tally)| (from_ns, objection.count(tally)))
-            .collect()
+        let mut all = Vec::new();
+        for phase in self.subject.phases {
+            let over = self.subject.tallied.seconds(self.subject, phase, objection);
+            let begins = self.subject.seconds(phase).map(|(from_ns, _)| from_ns);
+            all.extend(begins.zip(over.iter().map(|second| second.over)));
+        }
+        all
     }
 
     fn latency(&self, kind: LatencyKind) -> Vec<Explanation> {
@@ -229,7 +231,7 @@ impl Look<'_> {
     /// Most of what is over lies in the part that a doubt calls warm-up.
     fn warm_up(&self) -> Option<Explanation> {
         let seconds = self.over_by_second();
-        let all: u64 = seconds.iter().map(|(_, over)| over.at_most).sum();
+        let all: u64 = seconds.iter().map(|(_, over)| over).sum();
         self.subject.phases.iter().find_map(|phase| {
             let end = self.record.doubts.iter().find_map(|doubt| match doubt {
                 Doubt::WarmupTooShort {
@@ -242,7 +244,7 @@ impl Look<'_> {
             let early = seconds
                 .iter()
                 .filter(|(from, _)| (phase.measured_from_ns..end).contains(from));
-            let early: u64 = early.map(|(_, over)| over.at_most).sum();
+            let early: u64 = early.map(|(_, over)| over).sum();
             let share = early as f64 / all.max(1) as f64;
             (all > 0 && share >= MOSTLY).then(|| {
                 Cause::WarmUp.because(format!(
@@ -260,16 +262,16 @@ impl Look<'_> {
         const FEWEST_SECONDS: usize = 10;
         const FEWEST_REQUESTS: u64 = 10;
         let mut seconds = self.over_by_second();
-        let all: u64 = seconds.iter().map(|(_, over)| over.at_most).sum();
+        let all: u64 = seconds.iter().map(|(_, over)| over).sum();
         if seconds.len() < FEWEST_SECONDS || all < FEWEST_REQUESTS {
             return None;
         }
         let count = seconds.len();
-        seconds.sort_by_key(|(from, over)| (std::cmp::Reverse(over.at_most), *from));
+        seconds.sort_by_key(|(from, over)| (std::cmp::Reverse(*over), *from));
         let mut sum = 0;
         let mut worst = Vec::new();
         for (from, over) in seconds {
-            sum += over.at_most;
+            sum += over;
             worst.push(from);
             if sum as f64 >= IN_A_STALL * all as f64 {
                 break;

@@ -1,0 +1,42 @@
+//! Every chart of a run, made once for all views that show them.
+
+use super::lanes::Family;
+use super::{Chart, TimeFrame, Timeline, distribution, lanes, load};
+use crate::record::RunRecord;
+use crate::verdict::Judgement;
+
+/// Every chart of a run.
+#[derive(Clone, Debug)]
+pub struct Charts {
+    /// The load over time: rate, response times, heat map, requests in flight, errors if there were any.
+    pub(crate) time: Vec<Chart>,
+    /// Every percentile.
+    pub(crate) percentiles: Chart,
+    /// The lanes of telemetry.
+    pub(crate) families: Vec<Family>,
+}
+
+impl Charts {
+    /// The charts of a run.
+    pub fn of(record: &RunRecord, judgement: &Judgement) -> Self {
+        let frame = TimeFrame::of(record);
+        let timeline = Timeline::of(record);
+        let mut time = vec![
+            load::rate(record, judgement, &frame, &timeline),
+            load::response(record, judgement, &frame, &timeline),
+            distribution::heat_map(&frame, &timeline),
+            load::in_flight(record, &frame, &timeline),
+        ];
+        time.extend(load::errors(&frame, &timeline));
+        Self {
+            time,
+            percentiles: distribution::percentiles(record, judgement),
+            families: lanes::families(record, judgement, &frame, &timeline),
+        }
+    }
+
+    /// Percentiles of the response time over time.
+    pub(crate) fn response(&self) -> &Chart {
+        &self.time[1]
+    }
+}
