@@ -4,6 +4,8 @@ mod args;
 mod calibrate;
 mod database;
 mod diagnostics;
+#[cfg(test)]
+mod documented;
 mod first_steps;
 mod generate;
 mod gpu;

@@ -44,6 +44,27 @@ pub struct PhaseFigures {
     pub ended: u64,
 }
 
+impl Baseline {
+    /// What a metric of a phase was in the runs that have it: the median, the lower of two.
+    pub fn usual(&self, phase: &str, metric: &str) -> Option<f64> {
+        let phases = self.runs.iter().flat_map(|run| &run.phases);
+        let own = phases.filter(|own| own.name == phase);
+        let mut values: Vec<f64> = own
+            .filter_map(|own| own.values.get(metric).copied())
+            .collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len().saturating_sub(1) / 2).copied()
+    }
+
+    /// The runs in a word or two, for a legend.
+    pub fn label(&self) -> String {
+        match self.runs.len() {
+            1 => "baseline".to_owned(),
+            count => format!("median of {count} baseline runs"),
+        }
+    }
+}
+
 /// A fact that is not the same in all runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {

@@ -133,6 +133,19 @@ impl Header {
         find_part(&self.requests, part)
     }
 
+    /// Whatever is counted by itself, with its name: each request, and each flow before its steps, which are
+    /// named `flow/step`.
+    pub fn parts(&self) -> Vec<(String, PartIndex)> {
+        let mut steps = self.step_names().enumerate();
+        let mut all = Vec::new();
+        for (index, unit) in self.requests.iter().enumerate() {
+            all.push((unit.name.clone(), PartIndex::Unit(index)));
+            let own = steps.by_ref().take(unit.steps.len());
+            all.extend(own.map(|(index, name)| (name, PartIndex::Step(index))));
+        }
+        all
+    }
+
     /// The names of the steps of all flows, in the order in which they are counted: `flow/step`.
     pub fn step_names(&self) -> impl Iterator<Item = String> {
         step_names(&self.requests)

@@ -178,7 +178,12 @@ fn steps(record: &RunRecord) -> Vec<String> {
             })
             .collect();
         let name = &phase.info.name;
-        (!parts.is_empty()).then(|| format!("Steps of {name}, p50 / p99: {}", parts.join(", ")))
+        (!parts.is_empty()).then(|| {
+            format!(
+                "Time in requests of {name}, p50 / p99: {}",
+                parts.join(", ")
+            )
+        })
     });
     lines.collect()
 }
@@ -364,8 +369,8 @@ mod tests {
         c1000    63 137  0.972 %  2084/s   362 ms   643 ms   1.12 s  3.61 s  4.52 s
         Queueing added at p99: c100 0 ms, c1000 0 ms
         Generator at worst: busiest worker 76.4 %
-        Steps of c100, p50 / p99: client queue 40.0 µs / 40.0 µs
-        Steps of c1000, p50 / p99: client queue 40.0 µs / 40.0 µs
+        Time in requests of c100, p50 / p99: client queue 40.0 µs / 40.0 µs
+        Time in requests of c1000, p50 / p99: client queue 40.0 µs / 40.0 µs
 
         Verdict       Scope  Gate                   Observed        95 % interval
         PASS          c100   response.p99 < 100ms    88.7 ms   87.7 ms to 89.9 ms
@@ -436,7 +441,7 @@ mod tests {
         c100     90 269     0 %  1504/s  43.3 ms  60.7 ms  82.9 ms  117 ms  191 ms
         Queueing added at p99: c100 0 ms
         Generator at worst: busiest worker 31.8 %
-        Steps of c100, p50 / p99: client queue 40.0 µs / 40.0 µs
+        Time in requests of c100, p50 / p99: client queue 40.0 µs / 40.0 µs
 
         Verdict  Scope  Gate                   Observed       95 % interval
         PASS     c100   response.p99 < 100ms    82.9 ms  82.0 ms to 83.6 ms

@@ -110,6 +110,55 @@ fn load_row(
     ]
 }
 
+/// Each second of each request, flow and step, where there is more than one: those of measured windows, by
+/// when they ended. A step is named `flow/step`.
+pub fn parts_csv(record: &RunRecord) -> String {
+    let mut writer = Writer::from_writer(Vec::new());
+    write(
+        &mut writer,
+        &[
+            "t_s",
+            "phase",
+            "part",
+            "ok",
+            "failed",
+            "timed_out",
+            "in_flight_at_end",
+            "response_p50_ms",
+            "response_p90_ms",
+            "response_p99_ms",
+            "response_max_ms",
+        ],
+    );
+    let parts = record.header.parts();
+    for phase in &record.phases {
+        for interval in &phase.intervals {
+            for (name, part) in &parts {
+                let Some(tally) = interval.of(Some(*part)).filter(|tally| !tally.is_empty()) else {
+                    continue;
+                };
+                let outcomes = &tally.outcomes;
+                let counts = [
+                    outcomes.of(Outcome::Ok),
+                    outcomes.failed(),
+                    outcomes.of(Outcome::Timeout),
+                    outcomes.of(Outcome::InFlightAtEnd),
+                ];
+                let mut row = vec![
+                    seconds(interval.from_ns),
+                    phase.info.name.clone(),
+                    name.clone(),
+                ];
+                row.extend(counts.map(|count| count.to_string()));
+                let response = tally.response.quantiles_ns([0.5, 0.9, 0.99, 1.0]);
+                row.extend(response.map(milliseconds));
+                write(&mut writer, &row);
+            }
+        }
+    }
+    finish(writer)
+}
+
 /// Each sample of telemetry that has a value, in base units: shares from 0 to 1, bytes, watts, °C.
 ///
 /// A source with more samples than a notebook likes to read has a row for each second or more instead: the

@@ -3,7 +3,8 @@
 //!
 //! Successful requests of the measured windows only, in microseconds, tagged with their phase; a log
 //! has no place for requests that failed. Beside them, tagged `lateness-of-` and the phase, stands how
-//! late the schedule of an open loop was kept, warm-up included. An interval is a second; in runs of more
+//! late the schedule of an open loop was kept, warm-up included. Where a scenario has several requests, flows
+//! or steps, each has a tag of its own: phase, colon, name. An interval is a second; in runs of more
 //! than an hour it is several, merged as histograms.
 
 use super::chart::timeline::{seconds_of_stretch, stretches};
@@ -36,21 +37,33 @@ pub fn hlog(record: &RunRecord) -> String {
         .map(|phase| phase.intervals.len())
         .sum();
     let seconds_each = seconds_of_stretch(seconds, MOST_INTERVALS);
+    let has_parts = record.header.parts().len() > 1;
     let mut joined = Latencies::default();
     for phase in &record.phases {
         let name = tag(&phase.info.name);
-        let lateness = format!("lateness-of-{name}");
+        let mut logged: Vec<(String, TimesOf)> = vec![
+            (
+                name.clone(),
+                Box::new(|second| Some(&second.measured.response)),
+            ),
+            (
+                format!("lateness-of-{name}"),
+                Box::new(|second| Some(&second.counts.lateness)),
+            ),
+        ];
+        let parts = record.header.parts();
+        let several = parts.into_iter().filter(|_| has_parts);
+        logged.extend(several.map(|(part, index)| -> (String, TimesOf) {
+            let times: TimesOf = Box::new(move |second| Some(&second.of(Some(index))?.response));
+            (format!("{name}:{}", tag(&part)), times)
+        }));
         for stretch in stretches(&phase.intervals, seconds_each) {
             let from_ns = stretch.first().map_or(0, |interval| interval.from_ns);
-            let times: [(&str, TimesOf); 2] = [
-                (&name, |interval| &interval.measured.response),
-                (&lateness, |interval| &interval.counts.lateness),
-            ];
-            for (name, times) in times {
+            for (name, times) in &logged {
                 joined.reset();
-                stretch
-                    .iter()
-                    .for_each(|interval| joined.merge(times(interval)));
+                for times in stretch.iter().filter_map(times) {
+                    joined.merge(times);
+                }
                 if joined.is_empty() {
                     continue;
                 }
@@ -89,7 +102,7 @@ fn compressed(latencies: &PackedLatencies) -> Vec<u8> {
 }
 
 /// What is logged of a second.
-type TimesOf = fn(&PhaseInterval) -> &PackedLatencies;
+type TimesOf = Box<dyn Fn(&PhaseInterval) -> Option<&PackedLatencies>>;
 
 /// Runs of up to an hour are logged second by second.
 const MOST_INTERVALS: usize = 3600;
@@ -119,6 +132,7 @@ fn tag(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::StepInfo;
     use crate::report::sample;
     use hdrhistogram::Histogram;
     use hdrhistogram::serialization::Deserializer;
@@ -145,6 +159,10 @@ mod tests {
                     assert!((interval.max() - max_ms).abs() < 0.001);
                     assert_eq!(interval.duration(), Duration::from_secs(1));
                     let tag = interval.tag().unwrap().as_str().to_owned();
+                    if tag.contains(':') {
+                        // One of several requests, which are in the phase already.
+                        continue;
+                    }
                     let known = by_phase.iter().position(|(known, _)| *known == tag);
                     let place = known.unwrap_or_else(|| {
                         by_phase.push((tag, Histogram::new(3).unwrap()));
@@ -183,6 +201,33 @@ mod tests {
             })
             .collect();
         assert_eq!(tagged.len(), 1);
+    }
+
+    #[test]
+    fn each_request_and_step_has_a_tag_of_its_own() {
+        let (mut record, _) = sample::calm().clone();
+        record.header.requests.truncate(1);
+        let unit = record.header.requests[0].clone();
+        record.header.requests[0].steps = vec![StepInfo {
+            name: "only step".to_owned(),
+            method: unit.method.clone(),
+            path: unit.path.clone(),
+            polls: false,
+        }];
+        let steps = record.phases[0].intervals[7].by_request.clone();
+        record.phases[0].intervals[7].flow_steps = steps;
+        let log = hlog(&record);
+        let flow = unit.name;
+        for (tag, lines) in [
+            (
+                format!("Tag=c100:{flow},"),
+                record.phases[0].intervals.len() - 5,
+            ),
+            (format!("Tag=c100:{flow}/only_step,"), 1),
+        ] {
+            let found = log.lines().filter(|line| line.starts_with(&tag)).count();
+            assert_eq!(found, lines, "{tag}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub fn markdown(record: &RunRecord, judgement: &Judgement) -> String {
     }
     parts.push(gates(judgement));
     parts.push(phases(record));
+    parts.push(by_part(record));
     parts.push(doubts(record));
     parts.push(origin(record));
     parts.retain(|part| !part.is_empty());
@@ -124,6 +125,38 @@ fn phase_row(phase: &PhaseRow) -> String {
         response.max,
         phase.queueing
     )
+}
+
+/// Each request, flow and step, where there is more than one.
+fn by_part(record: &RunRecord) -> String {
+    let all = super::parts::parts(record);
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "| Phase | Request, flow or step | Requests | Not ok | p50 | p90 | p99 | p99.9 | Max |\n\
+                    |---|---|---:|---:|---:|---:|---:|---:|---:|\n"
+            .to_owned();
+    for part in &all {
+        let response = &part.response;
+        let name = if part.is_step {
+            format!("&nbsp;&nbsp;{}", escape(&part.name))
+        } else {
+            escape(&part.name)
+        };
+        text.push_str(&format!(
+            "| {} | {name} | {} | {} | {} | {} | **{}** | {} | {} |\n",
+            escape(&part.phase),
+            part.counts.planned,
+            part.counts.error_rate,
+            response.p50,
+            response.p90,
+            response.p99,
+            response.p999,
+            response.max,
+        ));
+    }
+    text
 }
 
 fn doubts(record: &RunRecord) -> String {
@@ -246,6 +279,13 @@ mod tests {
         | c1000 | 1000 concurrent | 63 137 | 0.972 % | 2084/s | 362 ms | 643 ms | **1.12 s** | 3.61 s | 4.52 s | 0 ms |
 
         Response times of successful requests, from the intended start.
+
+        | Phase | Request, flow or step | Requests | Not ok | p50 | p90 | p99 | p99.9 | Max |
+        |---|---|---:|---:|---:|---:|---:|---:|---:|
+        | c100 | infer | 38 521 | 0.117 % | 46.1 ms | 59.0 ms | **74.6 ms** | 113 ms | 155 ms |
+        | c100 | batch | 9617 | 0.0728 % | 62.2 ms | 79.5 ms | **99.0 ms** | 138 ms | 160 ms |
+        | c1000 | infer | 50 519 | 0.980 % | 342 ms | 592 ms | **999 ms** | 3.57 s | 4.42 s |
+        | c1000 | batch | 12 618 | 0.943 % | 462 ms | 795 ms | **1.35 s** | 3.67 s | 4.52 s |
 
         **Doubts**
 

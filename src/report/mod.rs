@@ -34,7 +34,7 @@ pub use capacity::{capacity_console, capacity_html, capacity_json, capacity_line
 pub use chart::Charts;
 pub use comparison::{comparison_json, comparison_text};
 pub use console::{console, one_line};
-pub use csv::{load_csv, telemetry_csv};
+pub use csv::{load_csv, parts_csv, telemetry_csv};
 pub use github::github_annotations;
 pub use history::{
     RegressionRow, history_json, merged_csv, merged_json, merged_text, otava_csv, regression,
@@ -84,6 +84,9 @@ pub fn files<'a>(
         file("metrics.txt", || openmetrics(record, judgement)),
         file("verdict.txt", || format!("{}\n", judgement.headline)),
     ];
+    if record.header.parts().len() > 1 {
+        files.push(file("parts.csv", || parts_csv(record)));
+    }
     files.extend(png::pngs(record, judgement, charts));
     files
 }
@@ -114,6 +117,7 @@ mod tests {
         latency.hlog
         load.csv
         metrics.txt
+        parts.csv
         report.html
         run.json
         summary.json

@@ -209,6 +209,53 @@ fn a_run_is_pushed_when_it_is_over() {
 }
 
 #[test]
+fn steps_of_flows_are_pushed_and_shown_and_count_once() {
+    let database = database!();
+    let server = good();
+    let bench = Bench::with(&format!(
+        "name = \"t\"\n[target]\nurl = \"{}\"\n[[flow]]\nname = \"job\"\n\
+         [[flow.step]]\nname = \"submit\"\npath = \"/\"\n[[flow.step]]\nname = \"fetch\"\npath = \"/\"\n\
+         [[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"3s\"\ngates = [\"error_rate < 50%\"]\n\
+         [telemetry]\ngpu = \"none\"\n",
+        server.url()
+    ));
+    let url = database.url();
+    bench
+        .run(&["run", "scenario.toml", "--database-url", &url])
+        .gives_a_verdict();
+    let count = |request: &str, is_step: bool| {
+        database.number(&format!(
+            "select sum(count)::bigint from bench.histogram \
+             where kind = 'response' and request = '{request}' and is_step = {is_step}"
+        ))
+    };
+    let flows = count("job", false);
+    assert!(flows > 100, "{flows}");
+    // The last flows may have been cut off between their steps.
+    for step in ["job/submit", "job/fetch"] {
+        let steps = count(step, true);
+        assert!(
+            (flows..flows + 10).contains(&steps),
+            "{step}: {steps} of {flows}"
+        );
+    }
+    let merged = |place: &[&str]| {
+        let mut args = vec!["history", "--merge", "--format", "json"];
+        args.extend(place);
+        bench.run(&args).exits(0).stdout
+    };
+    let ours = merged(&["--folders"]);
+    assert_eq!(merged(&["--database-url", &url]), ours);
+    let document: Value = serde_json::from_str(&ours).unwrap();
+    assert_eq!(document["phases"][0]["ok"], json!(flows));
+
+    let file = |name: &str| bench.read(name);
+    assert!(file("parts.csv").contains(",p,job/submit,"));
+    assert!(file("latency.hlog").contains("\nTag=p:job/fetch,"));
+    assert!(file("summary.md").contains("| p | &nbsp;&nbsp;job/submit |"));
+}
+
+#[test]
 fn a_database_that_does_not_take_the_run_changes_no_verdict() {
     let Some(server) = postgres::shared() else {
         return;

@@ -190,7 +190,7 @@ fn a_leak_shows_in_the_memory_of_the_target() {
     let memory: Vec<f64> = csv
         .lines()
         .filter(|line| line.contains("target.memory"))
-        .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
+        .map(|line| line.split(',').nth(4).unwrap().parse().unwrap())
         .collect();
     let (first, last) = (memory[0], memory[memory.len() - 1]);
     // Half of it is enough to show it: samples begin after, and end before, the load.

@@ -12,6 +12,8 @@ pub struct Charts {
     pub(crate) time: Vec<Chart>,
     /// Every percentile.
     pub(crate) percentiles: Chart,
+    /// Every percentile of each request, flow and step, where a phase has several.
+    pub(crate) parts: Vec<Chart>,
     /// The lanes of telemetry.
     pub(crate) families: Vec<Family>,
 }
@@ -31,6 +33,7 @@ impl Charts {
         Self {
             time,
             percentiles: distribution::percentiles(record, judgement),
+            parts: distribution::parts(record, judgement),
             families: lanes::families(record, judgement, &frame, &timeline),
         }
     }

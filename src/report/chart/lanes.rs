@@ -7,7 +7,7 @@ use super::generator::{busiest_worker, loop_delay, send_lag};
 use super::load::{TimeFrame, limits, values};
 use super::sampled::Sampled;
 use super::timeline::Timeline;
-use super::{Chart, Content, Limit, Size};
+use super::{Chart, Content, Limit, Size, trend};
 use crate::gate::{Metric, TelemetryMetric};
 use crate::record::{RunRecord, SeriesInfo, Source, SourceState};
 use crate::units::Dimension;
@@ -246,6 +246,7 @@ fn lane(
         .lines
         .iter()
         .all(|line| line.means.iter().all(Option::is_none));
+    let joined = sampled.joined();
     let content = if is_empty {
         let mut lacks = source
             .of(metric)
@@ -253,7 +254,13 @@ fn lane(
         let unknown = || "the source delivered no value".to_owned();
         Content::Absent(lacks.next().unwrap_or_else(unknown))
     } else {
-        sampled.content()
+        let mut content = sampled.content();
+        if let Content::Lines { spans, series } = &mut content {
+            for result in &judgement.gates {
+                series.extend(trend::of(record, result, metric, spans));
+            }
+        }
+        content
     };
     let mut chart = frame.chart(metric.replace('.', "-"), title(metric), y, content);
     chart.size = Size::Lane;
@@ -261,12 +268,13 @@ fn lane(
     if let Some(known) = TelemetryMetric::find(metric) {
         known.describe.clone_into(&mut chart.subtitle);
     }
-    if let Some(note) = source
+    let note = source
         .of(metric)
-        .find_map(|series| series.info.note.as_ref())
-    {
+        .find_map(|series| series.info.note.clone());
+    let joined = joined.filter(|_| !is_empty);
+    for words in note.into_iter().chain(joined) {
         let before = if chart.subtitle.is_empty() { "" } else { "; " };
-        chart.subtitle.push_str(&format!("{before}{note}"));
+        chart.subtitle.push_str(&format!("{before}{words}"));
     }
     if source.info.simulated {
         chart.title.push_str(" (SIMULATED)");
@@ -295,6 +303,7 @@ fn y_axis(unit: Unit, sampled: &Sampled, limits: &[Limit]) -> YAxis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::chart::Stroke;
     use crate::report::sample::{self, Run};
 
     fn lanes((record, judgement): &Run) -> Vec<Family> {
@@ -413,6 +422,87 @@ mod tests {
                 .iter()
                 .all(|series| series.values.len() == spans.len())
         );
+    }
+
+    #[test]
+    fn a_gate_on_growth_shows_its_line_and_how_sure_it_is() {
+        let (mut record, _) = sample::soak(1800);
+        record.header.phases[0]
+            .gates
+            .push("target.memory.leak < 1GiB/h".to_owned());
+        let judgement = crate::verdict::judge(&record, &crate::verdict::gates_of(&record).unwrap());
+        let result = judgement
+            .gates
+            .iter()
+            .find(|result| result.growth.is_some());
+        let result = result.expect("the target has memory");
+        let growth = result.growth.as_ref().unwrap();
+        let families = lanes(&(record.clone(), judgement.clone()));
+        let memory = families[1]
+            .lanes
+            .iter()
+            .find(|lane| lane.name == "target-memory");
+        let Content::Lines { spans, series } = &memory.unwrap().content else {
+            panic!("the target has samples");
+        };
+        let line = series
+            .iter()
+            .find(|series| series.label.starts_with("trend"))
+            .unwrap();
+        let known: Vec<(f64, f64)> = spans
+            .iter()
+            .zip(&line.values)
+            .filter_map(|((from, to), value)| Some((f64::midpoint(*from, *to), (*value)?)))
+            .collect();
+        let (first, last) = (known[0], known[known.len() - 1]);
+        assert!(first.0 >= growth.from_s && last.0 <= growth.from_s + growth.window_s);
+        let rate = (last.1 - first.1) / (last.0 - first.0);
+        assert!(
+            (rate / result.observed.unwrap() - 1.0).abs() < 1e-6,
+            "{rate}"
+        );
+        let range = series.iter().find(|series| {
+            series.stroke == Stroke::Range && series.values.len() == line.values.len()
+        });
+        assert!(range.is_some());
+    }
+
+    #[test]
+    fn a_peak_of_one_sample_in_thousands_is_not_lost() {
+        let (mut record, judgement) = sample::prod().clone();
+        let source = &mut record.sources[0];
+        source.at_ns = (0..20_000).map(|sample| sample * 100_000_000).collect();
+        for values in &mut source.values {
+            *values = vec![Some(0.25); 20_000];
+        }
+        source.values[0][12_345] = Some(0.875);
+        for instances in [2, 3] {
+            let mut record = record.clone();
+            let source = &mut record.sources[0];
+            let (info, values) = (source.info.series[0].clone(), source.values[1].clone());
+            if instances == 3 {
+                source.info.series.push(SeriesInfo::new(info.metric, "2"));
+                source.values.push(values);
+            }
+            let families = lanes(&(record, judgement.clone()));
+            let lane = &families[0].lanes[0];
+            let Content::Lines { series, .. } = &lane.content else {
+                panic!("there are samples");
+            };
+            let ranges = series
+                .iter()
+                .filter(|series| series.stroke == Stroke::Range);
+            let highest =
+                ranges.flat_map(|range| (0..range.values.len()).filter_map(|at| range.edges(at)));
+            let highest = highest.map(|(_, high)| high).fold(0.0, f64::max);
+            assert!((highest - 0.875).abs() < 1e-9, "{instances}: {highest}");
+            assert!(
+                lane.subtitle
+                    .contains("a point is the mean of up to 17 samples"),
+                "{}",
+                lane.subtitle
+            );
+        }
     }
 
     #[test]

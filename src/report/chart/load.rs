@@ -69,7 +69,8 @@ impl TimeFrame {
     }
 }
 
-/// The limits of all gates on a metric, each over the windows that it looks at.
+/// The limits of all gates on a metric, each over the windows that it looks at. Those of a part of the load
+/// are no limits of the whole, and a baseline is drawn itself.
 pub(crate) fn limits(
     record: &RunRecord,
     judgement: &Judgement,
@@ -78,7 +79,7 @@ pub(crate) fn limits(
     let mut limits = Vec::new();
     for result in &judgement.gates {
         let gate = &result.gate.gate;
-        if !wanted(gate.metric) {
+        if !wanted(gate.metric) || gate.part.is_some() || gate.baseline.is_some() {
             continue;
         }
         let what = match gate.metric {
@@ -217,6 +218,24 @@ pub(crate) fn response(
         Stroke::Faint,
         timeline.values(largest),
     ));
+    if let Some(baseline) = &record.baseline {
+        for (metric, name, colour) in [
+            ("response.p50", "p50", Colour::P50),
+            ("response.p99", "p99", Colour::P99),
+        ] {
+            let usual = |stretch: &Stretch| {
+                let phase = &record.phases[stretch.phase];
+                let is_measured = stretch.to_s * 1e9 > phase.measured_from_ns as f64;
+                let usual = baseline.usual(&phase.info.name, metric);
+                usual.filter(|_| is_measured)
+            };
+            let values = timeline.values(usual);
+            if values.iter().any(Option::is_some) {
+                let label = format!("{name} of {}", baseline.label());
+                series.push(Series::new(label, colour, Stroke::Dashed, values));
+            }
+        }
+    }
     let seen: Vec<f64> = series
         .iter()
         .flat_map(|series| series.values.iter().copied().flatten())

@@ -10,6 +10,7 @@ pub(crate) mod load;
 pub(crate) mod palette;
 mod sampled;
 pub(crate) mod timeline;
+mod trend;
 
 use axis::{XAxis, YAxis};
 use palette::Colour;

@@ -12,7 +12,8 @@ use crate::record::Source;
 pub(super) struct Sampled {
     spans: Vec<(f64, f64)>,
     pub(super) lines: Vec<Line>,
-    joined: bool,
+    /// How many samples a point stands for, at most.
+    each: usize,
 }
 
 /// The samples of one instance.
@@ -65,31 +66,56 @@ impl Sampled {
                 Line::of(label, &series.held(), &groups)
             })
             .collect();
-        Self {
-            spans,
-            lines,
-            joined: each > 1,
+        Self { spans, lines, each }
+    }
+
+    /// What a point stands for, where it is not one sample.
+    pub(super) fn joined(&self) -> Option<String> {
+        let whose = if self.shows_each_range() {
+            "their range"
+        } else {
+            "the range of all"
+        };
+        (self.each > 1).then(|| {
+            format!(
+                "a point is the mean of up to {} samples, the shade {whose}",
+                self.each
+            )
+        })
+    }
+
+    /// Beyond two instances their ranges would hide each other.
+    fn shows_each_range(&self) -> bool {
+        self.lines.len() <= 2
+    }
+
+    /// The ranges of joined samples, so that no peak is lost: of each instance, or of all as one.
+    fn ranges(&self) -> Vec<Series> {
+        if self.each == 1 {
+            return Vec::new();
         }
+        if self.shows_each_range() {
+            let each = self.lines.iter().enumerate();
+            let range =
+                |(index, line): (usize, &Line)| range(Colour::Nth(index), &line.lows, &line.highs);
+            return each.map(range).collect();
+        }
+        let over_all = |of: fn(&Line) -> &[Option<f64>], pick: fn(f64, f64) -> f64| {
+            let at = |place: usize| {
+                self.lines
+                    .iter()
+                    .filter_map(|line| of(line)[place])
+                    .reduce(pick)
+            };
+            (0..self.spans.len()).map(at).collect::<Vec<_>>()
+        };
+        let lows = over_all(|line| &line.lows, f64::min);
+        let highs = over_all(|line| &line.highs, f64::max);
+        vec![range(Colour::Maximum, &lows, &highs)]
     }
 
     pub(super) fn content(self) -> Content {
-        let mut series = Vec::new();
-        // Beyond two instances the ranges would hide each other.
-        let shows_ranges = self.joined && self.lines.len() <= 2;
-        for (index, line) in self.lines.iter().enumerate().filter(|_| shows_ranges) {
-            let range = line
-                .highs
-                .iter()
-                .zip(&line.lows)
-                .map(|(high, low)| Some((*high)? - (*low)?))
-                .collect();
-            let base = line
-                .lows
-                .iter()
-                .map(|low| low.unwrap_or_default())
-                .collect();
-            series.push(Series::new("", Colour::Nth(index), Stroke::Range, range).on(base));
-        }
+        let mut series = self.ranges();
         for (index, line) in self.lines.into_iter().enumerate() {
             let stroke = Stroke::Line;
             series.push(Series::new(
@@ -104,6 +130,15 @@ impl Sampled {
             series,
         }
     }
+}
+
+fn range(colour: Colour, lows: &[Option<f64>], highs: &[Option<f64>]) -> Series {
+    let heights = highs.iter().zip(lows);
+    let heights = heights
+        .map(|(high, low)| Some((*high)? - (*low)?))
+        .collect();
+    let base = lows.iter().map(|low| low.unwrap_or_default()).collect();
+    Series::new("", colour, Stroke::Range, heights).on(base)
 }
 
 impl Line {

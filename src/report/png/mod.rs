@@ -98,6 +98,7 @@ fn sheets(charts: &Charts) -> Vec<Sheet<'_>> {
         charts: overview,
     }];
     let single = charts.time.iter().chain([&charts.percentiles]);
+    let single = single.chain(&charts.parts);
     sheets.extend(single.map(|chart| Sheet {
         name: &chart.name,
         heading: "",
@@ -319,6 +320,8 @@ mod tests {
                 "in-flight",
                 "errors",
                 "percentiles",
+                "parts-1",
+                "parts-2",
                 "target",
                 "host",
                 "generator",

@@ -27,6 +27,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "gpu_results",
         sql: include_str!("migrations/0002_gpu_results.sql"),
     },
+    Migration {
+        version: 3,
+        name: "steps",
+        sql: include_str!("migrations/0003_steps.sql"),
+    },
 ];
 
 /// Grants; applied after every migration, because roles may be made later.

@@ -153,7 +153,7 @@ async fn insert_rest(transaction: &Transaction<'_>, shipment: &Shipment) -> Resu
     insert(
         transaction,
         "insert into bench.histogram select $1, * from unnest($2::text[], $3::text[], $4::text[], \
-         $5::bigint[], $6::bigint[], $7::bytea[])",
+         $5::bigint[], $6::bigint[], $7::bytea[], $8::boolean[])",
         &[
             &id,
             &column(histograms, |row| row.phase.as_str()),
@@ -162,6 +162,7 @@ async fn insert_rest(transaction: &Transaction<'_>, shipment: &Shipment) -> Resu
             &column(histograms, |row| row.count),
             &column(histograms, |row| row.overflow),
             &column(histograms, |row| row.v2.as_slice()),
+            &column(histograms, |row| row.is_step),
         ],
     )
     .await?;

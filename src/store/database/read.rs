@@ -175,7 +175,7 @@ impl Database {
             .collect();
         let ids: Vec<&str> = taken.keys().copied().collect();
         let sql = "select run_id, phase, kind, v2, overflow from bench.histogram \
-                   where run_id = any($1)";
+                   where run_id = any($1) and not is_step";
         let rows = self
             .client
             .query(sql, &[&ids])

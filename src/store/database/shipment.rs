@@ -1,7 +1,9 @@
 //! A run as rows: everything that goes into the database, made ready before anything is sent.
 
 use crate::history::{Comparable, RunSummary, comparable, comparable_suite};
-use crate::record::{Distribution as _, PhaseRecord, RunRecord, SuiteGpu, SuiteRecord, TestResult};
+use crate::record::{
+    Distribution as _, PartIndex, PhaseRecord, RunRecord, SuiteGpu, SuiteRecord, TestResult,
+};
 use crate::verdict::{GateResult, Judgement, SuiteJudgement};
 
 /// The length of one block of a series.
@@ -51,6 +53,7 @@ pub(super) struct HistogramRow {
     pub(super) count: i64,
     pub(super) overflow: i64,
     pub(super) v2: Vec<u8>,
+    pub(super) is_step: bool,
 }
 
 #[derive(Debug)]
@@ -167,26 +170,31 @@ fn phases(record: &RunRecord) -> Vec<PhaseRow> {
     .collect()
 }
 
-/// One for each request and kind that has any; they merge to those of the phase.
+/// One for each request, flow, step and kind that has any; those of requests and flows merge to those of
+/// the phase.
 fn histograms(record: &RunRecord, phase: &PhaseRecord) -> Vec<HistogramRow> {
-    let names = record.header.requests.iter().map(|info| info.name.clone());
-    let names = names.chain((0..).map(|index| format!("request {index}")));
-    let rows = names
-        .zip(phase.measured.requests())
-        .flat_map(|(request, tally)| {
-            tally
-                .kinds()
-                .into_iter()
-                .map(move |(kind, latencies)| HistogramRow {
-                    phase: phase.info.name.clone(),
-                    request: request.clone(),
-                    kind,
-                    count: bigint(latencies.count()),
-                    overflow: bigint(latencies.overflow()),
-                    v2: latencies.pack().as_bytes().to_vec(),
-                })
-        });
-    rows.filter(|row| row.count > 0).collect()
+    let mut rows = Vec::new();
+    let named = record.header.requests.len();
+    let unnamed = (named..phase.measured.requests().len())
+        .map(|index| (format!("request {index}"), PartIndex::Unit(index)));
+    for (name, part) in record.header.parts().into_iter().chain(unnamed) {
+        let Some(tally) = phase.of(Some(part)) else {
+            continue;
+        };
+        let kinds = tally.kinds().into_iter();
+        rows.extend(kinds.filter(|(_, latencies)| !latencies.is_empty()).map(
+            |(kind, latencies)| HistogramRow {
+                phase: phase.info.name.clone(),
+                request: name.clone(),
+                kind,
+                count: bigint(latencies.count()),
+                overflow: bigint(latencies.overflow()),
+                v2: latencies.pack().as_bytes().to_vec(),
+                is_step: matches!(part, PartIndex::Step(_)),
+            },
+        ));
+    }
+    rows
 }
 
 fn series(record: &RunRecord) -> Vec<SeriesRow> {
