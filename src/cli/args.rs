@@ -69,7 +69,7 @@ pub(super) enum Command {
     Baseline(BaselineArgs),
     /// Remove runs that no rule keeps.
     Prune(PruneArgs),
-    /// Compare new runs, or a GPU suite, with old ones: better, same, worse or unclear.
+    /// Compare new runs with old ones: better, same, worse or unclear.
     Compare(CompareArgs),
     /// Judge a finished run again, by its own gates and by new ones.
     Judge(JudgeArgs),
