@@ -90,8 +90,10 @@ impl RunFolder {
         let mut all = Self::all(results);
         match run {
             "last" => {
+                // A run whose journal is still empty has not begun: `--baseline last` asks for the one before it.
                 return all
-                    .pop()
+                    .into_iter()
+                    .rfind(Self::has_begun)
                     .ok_or_else(|| format!("there is no run below `{}`", results.display()));
             }
             "last-pass" => {
@@ -137,6 +139,10 @@ impl RunFolder {
             .collect();
         runs.sort_by(|a, b| a.path.cmp(&b.path));
         runs
+    }
+
+    fn has_begun(&self) -> bool {
+        std::fs::metadata(self.journal_path()).is_ok_and(|journal| journal.len() > 0)
     }
 
     /// The run's id: the name of the folder.
@@ -268,11 +274,17 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test makes what is looked for")]
     fn finds_runs_by_path_by_id_and_the_last_one() {
         let results = tempfile::tempdir().unwrap();
         let (a, _) = RunFolder::create(results.path(), "20260101-a").unwrap();
         let (b, _) = RunFolder::create(results.path(), "20260102-b").unwrap();
         let find = |run: &str| RunFolder::find(results.path(), run);
+        // Neither has begun.
+        assert!(find("last").unwrap_err().contains("there is no run"));
+        std::fs::write(a.journal_path(), "{}").unwrap();
+        assert_eq!(find("last").as_ref(), Ok(&a));
+        std::fs::write(b.journal_path(), "{}").unwrap();
         assert_eq!(find("20260101-a").as_ref(), Ok(&a));
         assert_eq!(find(a.path().to_str().unwrap()).as_ref(), Ok(&a));
         assert_eq!(find("last").as_ref(), Ok(&b));
