@@ -112,7 +112,7 @@ pub(super) fn read(device: &Device<'_>, gpu: u32) -> Result<Counters, Unavailabl
 }
 
 /// A counter as a whole number; a fraction or a negative number is none.
-fn whole(value: &SampleValue) -> Option<u64> {
+pub(super) fn whole(value: &SampleValue) -> Option<u64> {
     match *value {
         SampleValue::U32(value) => Some(u64::from(value)),
         SampleValue::U64(value) => Some(value),

@@ -2,12 +2,12 @@
 //!
 //! Reads only. What a GPU does not have is left out; what it should have and does not tell has a reason.
 
+use super::counters::whole;
 use super::reading::Throttle;
 use super::{Nvml, Unavailable};
 use crate::record::{HEALTH_COUNTERS, PcieLink, Xid};
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::bitmasks::event::EventTypes;
-use nvml_wrapper::enums::device::SampleValue;
 use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::structs::device::FieldId;
@@ -144,15 +144,6 @@ impl Nvml {
                 .map_err(|error| told(&error.error))?;
         }
         Ok(set)
-    }
-}
-
-fn whole(value: &SampleValue) -> Option<u64> {
-    match *value {
-        SampleValue::U32(value) => Some(u64::from(value)),
-        SampleValue::U64(value) => Some(value),
-        SampleValue::I64(value) => u64::try_from(value).ok(),
-        SampleValue::F64(_) => None,
     }
 }
 
