@@ -5,7 +5,7 @@
 //! promised, which Wilson's interval does near the limit. Counts and sizes are real numbers here,
 //! because a correlated sample of `n` requests is worth fewer than `n` (see `correlation`).
 
-use statrs::function::beta::inv_beta_reg;
+use super::beta::beta_quantile;
 
 /// A count out of a total.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub fn upper_bound(share: Share, alpha: f64) -> f64 {
     if total <= 0.0 || count >= total {
         return 1.0;
     }
-    inv_beta_reg(count + 1.0, total - count, 1.0 - alpha)
+    beta_quantile(count + 1.0, total - count, 1.0 - alpha)
 }
 
 /// The one-sided lower bound of the true share at error probability `alpha`.
@@ -50,7 +50,7 @@ pub fn lower_bound(share: Share, alpha: f64) -> f64 {
         // BetaInv(α; n, 1) in closed form.
         return alpha.powf(1.0 / total);
     }
-    inv_beta_reg(count, total - count + 1.0, alpha)
+    beta_quantile(count, total - count + 1.0, alpha)
 }
 
 /// The largest count out of `total` whose upper bound still lies below `limit`, or `None` when even

@@ -7,7 +7,8 @@
 //! threshold and at two lower ones, because at the threshold itself it is underestimated exactly
 //! when few requests exceed it, which is on the way to a false PASS.
 
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use super::beta::beta_quantile;
+use statrs::distribution::{ContinuousCDF, Normal};
 
 /// What happened in one second of a phase.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,9 +146,11 @@ pub fn student_quantile(probability: f64, degrees_of_freedom: usize) -> f64 {
 
 /// The same for estimated degrees of freedom, at least 1.
 pub(super) fn student_quantile_real(probability: f64, degrees_of_freedom: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, degrees_of_freedom.max(1.0))
-        .expect("positive degrees of freedom")
-        .inverse_cdf(probability)
+    let freedom = degrees_of_freedom.max(1.0);
+    // The share y = t²/(ν + t²) has a beta distribution with the parameters 1/2 and ν/2.
+    let share = beta_quantile(0.5, freedom / 2.0, (2.0 * probability - 1.0).abs());
+    let distance = (freedom * share / (1.0 - share)).sqrt();
+    distance.copysign(probability - 0.5)
 }
 
 #[cfg(test)]
@@ -156,6 +159,23 @@ mod tests {
     use crate::stats::ALPHA;
     use rand::{RngExt, SeedableRng};
     use rand_pcg::Pcg64Mcg;
+
+    /// Against printed tables.
+    #[test]
+    fn quantiles_of_students_t_are_those_of_the_tables() {
+        for (probability, freedom, expected) in [
+            (0.975, 1.0, 12.706_20),
+            (0.95, 14.0, 1.761_31),
+            (0.975, 10.0, 2.228_14),
+            (0.9, 2.0, 1.885_62),
+            (0.95, 1e6, 1.644_86),
+        ] {
+            let found = student_quantile_real(probability, freedom);
+            assert!((found - expected).abs() < 1e-5, "{freedom}: {found}");
+            let mirrored = student_quantile_real(1.0 - probability, freedom);
+            assert!((found + mirrored).abs() < 1e-9, "{freedom}: {mirrored}");
+        }
+    }
 
     fn seconds(counts: impl IntoIterator<Item = (u64, u64)>) -> Vec<Second> {
         counts

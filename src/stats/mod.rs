@@ -3,6 +3,7 @@
 //! No files, no clocks, no randomness. Every formula names its source; the simulated error rates of
 //! the rules are in `docs/statistics.md`.
 
+mod beta;
 mod binomial;
 mod bounds;
 mod bursts;
