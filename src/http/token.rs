@@ -52,9 +52,12 @@ impl Token {
         }
     }
 
-    /// Returns when a token was refused, be it before the call.
+    /// Returns when the token that is valid now was refused, be it before the call. That one was which
+    /// has been replaced since concerns nobody any more.
     pub(super) async fn refused(&self) {
-        self.is_refused.notified().await;
+        while self.refused.load(Ordering::Acquire) != self.version.load(Ordering::Acquire) {
+            self.is_refused.notified().await;
+        }
     }
 
     /// What must never be shown.

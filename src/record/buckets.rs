@@ -35,7 +35,7 @@ mod tests {
     use hdrhistogram::Histogram;
 
     #[test]
-    fn the_buckets_are_those_of_the_standard_library() {
+    fn the_buckets_are_those_of_hdr_histogram() {
         let reference = Histogram::<u64>::new_with_max(3_600_000_000, 3).unwrap();
         let exact = 0..12_000;
         let far = [99_999, 100_000, 1_234_567, 987_654_321, 3_600_000_000];

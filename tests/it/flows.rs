@@ -520,6 +520,17 @@ fn a_token_that_is_refused_before_its_end_is_replaced_at_once() {
         [(0, false), (7, false), (9, true), (16, false), (23, false)]
     );
 
+    // One that is refused while its successor is being asked for needs no other one.
+    let server = guarded_for(|_| false, |number| if number == 0 { 7020 } else { 10_000 });
+    let record = run(&plan_with(&scenario(LOGIN, &seconds), 2, &[]), &server);
+    assert!(phase_of(&record).total.outcomes.of(Outcome::BadStatus) > 0);
+    let ends: Vec<_> = record
+        .logins
+        .iter()
+        .map(|login| (login.at_ns / 1_000_000_000, login.after_refusal))
+        .collect();
+    assert_eq!(ends, [(0, false), (7, false), (14, false), (21, false)]);
+
     // One whose tokens never serve is asked ever less often: after 0.5, 1, 2, 4, 8 and 16 seconds.
     let server = guarded_for(|_| false, |_| 0);
     let plan = plan_with(
