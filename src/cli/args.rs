@@ -401,7 +401,7 @@ pub(super) struct ServeArgs {
     /// What computes the model: `cuda` a GPU or nothing, `cpu`, `auto` a GPU if there is one that can.
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", value_parser = BackendChoice::parse)]
     pub(super) backend: BackendChoice,
-    /// Units of a hidden layer on a GPU, a multiple of 256; as many as keep all of it busy unless given.
+    /// Units of a hidden layer on a GPU, rounded up to a multiple of 256; as many as keep all of it busy unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(256..=BackendChoice::WIDEST as i64))]
     pub(super) model_width: Option<u32>,
     /// Further hidden layers on a GPU; as many as make a full batch last --step-time unless given.

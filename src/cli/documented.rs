@@ -119,10 +119,7 @@ fn the_container_of_the_cluster_and_the_image_say_what_the_program_takes() {
         .take_while(|line| line.starts_with("#   "))
         .map(|line| line.trim_start_matches('#').trim().trim_end_matches('\\'))
         .collect();
-    let (_, command) = shown
-        .split_once("    bench run")
-        .or_else(|| shown.split_once("bench run"))
-        .unwrap();
+    let (_, command) = shown.split_once("bench run").unwrap();
     let all = words(&format!("bench run{command}"));
     Cli::command().try_get_matches_from(&all).unwrap();
     // What it copies is there.

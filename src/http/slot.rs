@@ -118,7 +118,8 @@ impl<C: Connect> Slot for HttpSlot<C> {
             _ => None,
         };
         let told = completed.map_or_else(Told::default, |_| self.answer.told());
-        if outcome == Outcome::BadStatus && told.status == Some(UNAUTHORIZED) {
+        let is_unauthorized = outcome == Outcome::BadStatus && told.status == Some(UNAUTHORIZED);
+        if is_unauthorized && plan.carries_token() {
             shared.token.refuse(&self.token);
         }
         let received_by_kernel = completed.and_then(|at| progress.believable(at.kernel));

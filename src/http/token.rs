@@ -44,10 +44,7 @@ impl Token {
     /// meanwhile says nothing, and one says it once.
     pub(super) fn refuse(&self, known: &Known) {
         let is_current = known.version == self.version.load(Ordering::Acquire);
-        let is_news =
-            is_current && self.refused.swap(known.version, Ordering::AcqRel) != known.version;
-        // There is no token of version 0.
-        if is_news && known.version > 0 {
+        if is_current && self.refused.swap(known.version, Ordering::AcqRel) != known.version {
             self.is_refused.notify_one();
         }
     }

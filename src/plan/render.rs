@@ -75,6 +75,12 @@ impl Renderer {
         matches!(self.segments.first(), Some(Segment::Captured(..)))
     }
 
+    /// Whether the token of the login is part of it.
+    pub(super) fn holds_token(&self) -> bool {
+        let is_token = |segment: &Segment| matches!(segment, Segment::Token(_));
+        self.segments.iter().any(is_token)
+    }
+
     /// Whether every request renders the same.
     pub fn constant(&self) -> Option<&Bytes> {
         match self.segments.as_slice() {

@@ -70,6 +70,15 @@ impl RequestPlan {
                 .is_none_or(|body| body.constant().is_some())
     }
 
+    /// Whether it is sent with the token of the login.
+    pub fn carries_token(&self) -> bool {
+        let headers = self.changing_headers.iter().map(|(_, value)| value);
+        headers
+            .chain(&self.body)
+            .chain([&self.path])
+            .any(Renderer::holds_token)
+    }
+
     /// Renders one request.
     pub fn render(&self, row: usize, draw: &mut Draw<'_>, out: &mut Rendered) {
         let cells = self.cells(row);

@@ -22,10 +22,11 @@ pub struct Achieved {
     pub ceiling: Option<(String, String)>,
 }
 
+const TERA: f64 = 1e12;
+
 impl Achieved {
     /// The work of a phase; `None` where no GPU computed, or its books were not read.
     pub fn of(record: &RunRecord, phase: &PhaseRecord) -> Option<Self> {
-        const TERA: f64 = 1e12;
         let compute = record.header.environment.compute.as_ref()?;
         compute.gpu_uuid.as_ref()?;
         let mean = |metric: &str| {
@@ -48,7 +49,7 @@ impl Achieved {
 
 impl fmt::Display for Achieved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rate = units::number(self.operations_per_second / 1e12);
+        let rate = units::number(self.operations_per_second / TERA);
         write!(f, "{rate} TFLOP/s")?;
         match (self.of_ceiling, &self.ceiling) {
             (Some(share), Some((test, record))) => write!(

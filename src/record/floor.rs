@@ -137,7 +137,7 @@ impl Least {
         match self {
             Self::Value { .. } => String::new(),
             Self::ShareOfDatasheet(share) => {
-                format!(" ({} % of the data sheet)", share * 100.0)
+                format!(" ({} of the data sheet)", crate::units::percent(*share))
             }
         }
     }

@@ -104,6 +104,10 @@ struct Loop<B> {
 impl<B> Drop for Loop<B> {
     fn drop(&mut self) {
         if self.wanted.load(Ordering::Relaxed) {
+            if std::thread::panicking() {
+                self.books
+                    .backend_failed("a worker panicked; its message stands on stderr");
+            }
             self.queue.close();
         }
     }

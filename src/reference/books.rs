@@ -98,6 +98,11 @@ impl Books {
             .get_or_insert_with(|| reason.to_owned());
     }
 
+    /// Why the backend can compute no more, if it cannot.
+    pub(super) fn backend_failure(&self) -> Option<String> {
+        self.lock().backend_failure.clone()
+    }
+
     /// A request fails because the server was told so.
     pub(super) fn injected_error(&self) {
         self.lock().injected_errors += 1;

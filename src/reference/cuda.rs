@@ -273,8 +273,8 @@ impl CudaModel {
         let outputs = &mut lane.host_outputs.bytes_mut()[..count * OUTPUTS * 2];
         lane.outputs.read(&lane.stream, outputs)?;
         lane.events[1].record(&lane.stream)?;
+        // Waits for the last that is in the stream.
         let busy = lane.events[1].since(&lane.events[0])?;
-        lane.stream.synchronize()?;
         let rows = lane.host_outputs.bytes().chunks_exact(OUTPUTS * 2);
         let answers = encoded
             .iter()
@@ -287,7 +287,7 @@ impl CudaModel {
 
 /// So wide that the tiles of a full batch keep every multiprocessor busy, and half the free memory is enough.
 fn fitting_width(multiprocessors: usize, max_batch: usize, free: usize) -> usize {
-    let columns = multiprocessors.div_euclid(max_batch.div_ceil(TILE)).max(1);
+    let columns = (multiprocessors / max_batch.div_ceil(TILE)).max(1);
     let mut width = (columns * TILE / WIDTH_STEP * WIDTH_STEP).max(WIDTH_STEP);
     while width > WIDTH_STEP && bytes(width, max_batch) > free / 2 {
         width -= WIDTH_STEP;
@@ -381,8 +381,9 @@ impl Backend for CudaWorker {
             .iter()
             .zip(&answers)
             .find(|(inputs, _)| model::is_usual(inputs));
-        if let Some((inputs, Some(answer))) = checked
-            && !wide::agrees(answer, &model::answer(inputs))
+        // None at all, to usual inputs, is as wrong as another one.
+        if let Some((inputs, answer)) = checked
+            && !(answer.as_ref()).is_some_and(|answer| wide::agrees(answer, &model::answer(inputs)))
         {
             return Err("the GPU computed a wrong answer".to_owned());
         }

@@ -81,9 +81,9 @@ pub enum BackendChoice {
 }
 
 impl BackendChoice {
-    /// The widest and the deepest model on a GPU.
+    /// The widest model on a GPU, in units of a hidden layer.
     pub const WIDEST: usize = 65_536;
-    /// As above.
+    /// The most further hidden layers on a GPU.
     pub const DEEPEST: usize = 4096;
 
     /// Reads `auto`, `cpu` or `cuda`.

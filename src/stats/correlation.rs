@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn batches_that_resemble_their_neighbours_are_not_independent() {
-        // Ten batches of 30 are calm, twenty in a row are wild: 15 s each would be one event, not twenty.
+        // Batches of ten seconds, in waves of 75 s that are calm and wild by turns: each wave is one event.
         let waves = |length: usize| {
             seconds((0..300).map(|second| (100, if second / length % 2 == 1 { 6 } else { 2 })))
         };

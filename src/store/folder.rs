@@ -87,7 +87,7 @@ impl RunFolder {
                 return Ok(Self { path });
             }
         }
-        let mut all = Self::all(results);
+        let all = Self::all(results);
         match run {
             "last" => {
                 // A run whose journal is still empty has not begun: `--baseline last` asks for the one before it.
@@ -106,6 +106,11 @@ impl RunFolder {
         if given.is_dir() {
             return Err(format!("`{run}` is no run folder: it has no {JOURNAL}"));
         }
+        Self::only_one(results, run, all)
+    }
+
+    /// The one of these whose id begins so.
+    pub(super) fn only_one(results: &Path, run: &str, mut all: Vec<Self>) -> Result<Self, String> {
         all.retain(|folder| !run.is_empty() && folder.id().starts_with(run));
         match (all.pop(), all.len()) {
             (Some(folder), 0) => Ok(folder),

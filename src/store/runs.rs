@@ -109,7 +109,12 @@ pub fn read_record(folder: &RunFolder) -> Result<RunRecord, String> {
 pub fn merged(results: &Path, runs: &[RunSummary]) -> Result<Vec<MergedPhase>, String> {
     let mut merger = Merger::default();
     for run in runs.iter().filter(|run| Merger::takes(run)) {
-        let record = read_record(&RunFolder::find(results, &run.id)?)?;
+        let folder = RunFolder::find_with_suites(results, &run.id)?;
+        // A run of the GPU suite has no requests.
+        if folder.is_suite() {
+            continue;
+        }
+        let record = read_record(&folder)?;
         for phase in &record.phases {
             for (kind, latencies) in phase.total.kinds() {
                 if !latencies.is_empty() {

@@ -29,25 +29,22 @@ impl RunFolder {
         Self::all_that(results, is_run)
     }
 
-    /// Finds a run as [`RunFolder::find`] does, and where there is none, one of the GPU suite by the path
-    /// of its folder or by its id or a part with which only one begins.
+    /// Finds a run as [`RunFolder::find`] does, or one of the GPU suite by the path of its folder or by its id
+    /// or a part with which only one run of either kind begins. `last` and `last-pass` are of scenarios.
     ///
     /// # Errors
     /// When there is none, or more than one.
     pub fn find_with_suites(results: &Path, run: &str) -> Result<Self, String> {
-        let missing = match Self::find(results, run) {
-            Ok(folder) => return Ok(folder),
-            Err(missing) => missing,
-        };
         let given = [PathBuf::from(run), results.join(run)].map(Self::new);
         if let Some(folder) = given.into_iter().find(Self::is_suite) {
             return Ok(folder);
         }
-        let mut suites = Self::all_that(results, Self::is_suite);
-        suites.retain(|folder| !run.is_empty() && folder.id().starts_with(run));
-        match (suites.pop(), suites.is_empty()) {
-            (Some(folder), true) => Ok(folder),
-            _ => Err(missing),
+        let is_exact = |folder: &Self| folder.id() == run || !folder.id().starts_with(run);
+        match Self::find(results, run) {
+            Err(missing) if run.starts_with("last") => Err(missing),
+            Ok(folder) if is_exact(&folder) => Ok(folder),
+            // With a part of an id suites may begin too.
+            _ => Self::only_one(results, run, Self::all_with_suites(results)),
         }
     }
 }

@@ -44,7 +44,15 @@ impl Change {
         }
     }
 
-    fn verdict(self) -> Verdict {
+    /// The bounds that it rests on, at 95 %: of each side by itself where nothing is worse, else of both.
+    fn bounds(self, ratio: &Ratio) -> (f64, f64) {
+        match self {
+            Self::Same | Self::NotWorse => (ratio.at_least, ratio.at_most),
+            _ => (ratio.lower, ratio.upper),
+        }
+    }
+
+    pub(super) fn verdict(self) -> Verdict {
         match self {
             Self::Better | Self::Same | Self::NotWorse => Verdict::Pass,
             Self::Worse => Verdict::Fail,
@@ -183,12 +191,18 @@ pub(super) fn judge_gate(record: &RunRecord, gate: &ScopedGate, margin: f64) -> 
         paired: false,
     };
     let row = row(&gate.scope.name, metric, &baseline.runs, &[own], options);
-    let bound = |pick: fn(&Ratio) -> f64| Some(row.old? * pick(row.ratio.as_ref()?));
+    let (lower, upper) = match (row.old, &row.ratio) {
+        (Some(old), Some(ratio)) => {
+            let (lower, upper) = row.change.bounds(ratio);
+            (Some(old * lower), Some(old * upper))
+        }
+        _ => (None, None),
+    };
     GateResult {
         verdict: row.change.verdict(),
         observed: row.new,
-        lower: bound(|ratio| ratio.lower),
-        upper: bound(|ratio| ratio.upper),
+        lower,
+        upper,
         samples,
         reason: format!("{}: {}", row.change.as_str(), row.reason),
         ..GateResult::undecided(gate, String::new())
@@ -294,10 +308,10 @@ fn weigh(
     let change = judge(ratio, metric.op, options.margin);
     let percent = |value: f64| units::percent((value - 1.0).abs());
     let direction = |value: f64| if value < 1.0 { "−" } else { "+" };
-    // That it is no worse, or the same, is said of each side by itself.
-    let (lower, upper, how) = match change {
-        Change::Same | Change::NotWorse => (ratio.at_least, ratio.at_most, "at 95 % each"),
-        _ => (ratio.lower, ratio.upper, "at 95 %"),
+    let (lower, upper) = change.bounds(&ratio);
+    let how = match change {
+        Change::Same | Change::NotWorse => "at 95 % each",
+        _ => "at 95 %",
     };
     let mut reason = format!(
         "{}{}, between {}{} and {}{} {how}; {} matters",

@@ -32,10 +32,13 @@ pub(super) fn judge(record: &RunRecord, gate: &ScopedGate, subject: &Subject<'_>
         let (from, to) = (second.from_ns, second.from_ns + INTERVAL_NS);
         let joules = counters
             .iter()
-            .map(|counter| Some(counter.at(to)? - counter.at(from)?))
+            .map(|counter| {
+                // A counter that goes back was reset in between.
+                let joules = counter.at(to)? - counter.at(from)?;
+                (joules >= 0.0).then_some(joules)
+            })
             .sum::<Option<f64>>();
-        // A counter that goes back was reset in between.
-        if let Some(joules) = joules.filter(|joules| *joules >= 0.0) {
+        if let Some(joules) = joules {
             known.push((joules, second.measured.response.count() as f64));
         }
     }

@@ -413,6 +413,7 @@ fn the_drivers_own_samples_come_with_their_times() {
         "gpu SIMULATED H200\nutilization 60\nmemory_activity 30\nsampled 20\ngpu SIMULATED H200\nutilization 90\n",
     );
     let nvml = Arc::new(nvml.expect("the fake opens"));
+    let begun = std::time::Instant::now();
     let mut driver = DriverProbe::new(&nvml, Duration::from_millis(50)).expect("one has samples");
     let info = driver.info();
     assert_eq!(info.name, "gpu.utilization");
@@ -428,7 +429,10 @@ fn the_drivers_own_samples_come_with_their_times() {
     assert!(readings.len() >= 4, "{readings:?}");
     let ages: Vec<Duration> = readings.iter().map(|reading| reading.age).collect();
     assert!(ages.is_sorted_by(|a, b| a > b), "{ages:?}");
-    assert!(ages[0] < Duration::from_secs(30), "{ages:?}");
+    assert!(
+        ages[0] <= begun.elapsed() + Duration::from_secs(1),
+        "{ages:?}"
+    );
     for pair in ages.windows(2) {
         // Three samples of 20 ms are the first to reach 50 ms.
         assert_eq!(pair[0].abs_diff(pair[1]).as_millis(), 60, "{ages:?}");
@@ -578,9 +582,6 @@ fn the_gpus_own_counters_tell_of_its_parts() {
             "{name}"
         );
     }
-    // Samples that lie too close together say nothing yet; the fake refuses to compare them.
-    let soon = of(&later(&mut probe, Duration::ZERO), "gpu.sm_active[0]");
-    assert!(soon.is_none() || soon == Some(0.755), "{soon:?}");
     assert!(series(&probe, "gpu.sm_active[0]").refreshes);
 }
 

@@ -52,7 +52,7 @@ struct BackendInfo {
 
 /// `GET /health`: 503 when the backend can compute no more, so that a load balancer looks elsewhere.
 pub(super) async fn brief(State(service): State<Arc<Service>>) -> (StatusCode, Json<Brief>) {
-    let reason = service.books.snapshot().backend_failure;
+    let reason = service.books.backend_failure();
     let code = match reason {
         None => StatusCode::OK,
         Some(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -120,10 +120,13 @@ impl Database {
     /// # Errors
     /// When there is none, or more than one.
     pub async fn run_named(&self, name: &str) -> Result<RunSummary, DatabaseError> {
+        // As in folders, the last run is one of a scenario: those of the GPU suite have no phases.
+        const LAST: &str =
+            "$1 = $1 and exists (select from bench.phase where phase.run_id = run.run_id)";
         let condition = match name {
-            "last" => "$1 = $1",
-            "last-pass" => "verdict = 'PASS' and not partial and not simulated and $1 = $1",
-            _ => "starts_with(run_id, $1)",
+            "last" => LAST.to_owned(),
+            "last-pass" => format!("verdict = 'PASS' and not partial and not simulated and {LAST}"),
+            _ => "starts_with(run_id, $1)".to_owned(),
         };
         let sql = format!(
             "select {COLUMNS} from bench.run where sealed and {condition} \

@@ -209,7 +209,7 @@ fn row(
 }
 
 fn change(ratio: Bounded, slack: f64, less_is_better: bool) -> Change {
-    let (low, high) = (1.0 - slack, 1.0 + slack);
+    let (low, high) = (1.0 / (1.0 + slack), 1.0 + slack);
     let (surely_less, surely_more) = (ratio.upper < low, ratio.lower > high);
     let (better, worse) = if less_is_better {
         (surely_less, surely_more)

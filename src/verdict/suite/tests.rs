@@ -184,7 +184,7 @@ fn floors_are_judged_with_intervals_and_what_did_not_run_is_undecided() {
           PASS 0 memory.copy: 100 (99.0 – 101) GB/s, at least 90.0 GB/s is demanded
           FAIL 0 memory.copy: 100 (99.0 – 101) GB/s, at least 102 GB/s is demanded
           INCONCLUSIVE 0 memory.copy: 100 (99.0 – 101) GB/s, at least 100 GB/s is demanded
-          PASS 0 memory.copy: 100 (99.0 – 101) GB/s, at least 80.0 GB/s is demanded (40 % of the data sheet)
+          PASS 0 memory.copy: 100 (99.0 – 101) GB/s, at least 80.0 GB/s is demanded (40.0 % of the data sheet)
           INCONCLUSIVE 0 memory.copy: it is measured in GB/s, and the demand is in µs
           INCONCLUSIVE 0 memory.read: it did not run
         ");
