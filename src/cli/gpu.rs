@@ -39,7 +39,7 @@ pub(super) struct GpuArgs {
     /// as much.
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = tolerance)]
     tolerance: f64,
-    /// What a test must reach (a time: not exceed), such as `memory.copy=4.3TB/s`, `pcie.to_device=85%` of the
+    /// What a test must reach (a time: not exceed), such as `memory.copy=4.3TB/s`, `memory.copy=85%` of the
     /// data sheet, `launch.round_trip=20us`.
     #[arg(long = "floor", value_name = "TEST=VALUE")]
     floors: Vec<Floor>,

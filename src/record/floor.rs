@@ -1,4 +1,4 @@
-//! What a test of the suite must reach: `memory.copy=4.3TB/s`, `pcie.to_device=85%`,
+//! What a test of the suite must reach: `memory.copy=4.3TB/s`, `memory.copy=85%`,
 //! `launch.round_trip=20us`.
 
 use super::suite::Measured;

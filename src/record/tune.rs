@@ -12,6 +12,9 @@ pub struct TuneSeries {
     pub kernels: String,
     /// Why there is nothing.
     pub skipped: Option<String>,
+    /// What went wrong: a wrong product, or an error of the driver.
+    #[serde(default)]
+    pub failed: Option<String>,
     /// From the smallest batch to the largest.
     pub points: Vec<TunePoint>,
 }
@@ -86,6 +89,7 @@ mod tests {
             precision: "bf16".to_owned(),
             kernels: "bench".to_owned(),
             skipped: None,
+            failed: None,
             points: (0..10).map(|power| point(1 << power)).collect(),
         };
         assert_eq!(series.knee().map(|point| point.batch), Some(64));

@@ -17,7 +17,13 @@ const DISTINCT: usize = 61;
 
 impl From<LtError> for Fault {
     fn from(error: LtError) -> Self {
-        if error.status == LtError::NOT_SUPPORTED {
+        // Nor is the GPU at fault for a library that is newer than the driver, or than the GPU.
+        const NOT_INITIALIZED: i32 = 1;
+        const ARCHITECTURE_MISMATCH: i32 = 8;
+        let does_not_fit = error.status == LtError::NOT_SUPPORTED
+            || error.status == ARCHITECTURE_MISMATCH
+            || (error.call == "cublasLtCreate" && error.status == NOT_INITIALIZED);
+        if does_not_fit {
             return Self::Skip(format!("cuBLASLt cannot compute it on this GPU: {error}"));
         }
         Self::Failed(error.to_string())

@@ -89,20 +89,23 @@ impl Suite {
 }
 
 fn series(precision: &str, kernels: &str, points: Result<Vec<TunePoint>, Fault>) -> TuneSeries {
-    let (points, skipped) = match points {
-        Ok(points) if points.is_empty() => {
-            (points, Some("no batch size can be computed".to_owned()))
+    let (mut skipped, mut failed) = (None, None);
+    let points = points.unwrap_or_else(|fault| {
+        match fault {
+            Fault::Skip(reason) => skipped = Some(reason),
+            Fault::Wrong(reason) | Fault::Failed(reason) => failed = Some(reason),
+            Fault::Cuda(error) => failed = Some(error.to_string()),
         }
-        Ok(points) => (points, None),
-        Err(Fault::Skip(reason) | Fault::Wrong(reason) | Fault::Failed(reason)) => {
-            (Vec::new(), Some(reason))
-        }
-        Err(Fault::Cuda(error)) => (Vec::new(), Some(error.to_string())),
-    };
+        Vec::new()
+    });
+    if points.is_empty() && failed.is_none() {
+        skipped.get_or_insert_with(|| "no batch size can be computed".to_owned());
+    }
     TuneSeries {
         precision: precision.to_owned(),
         kernels: kernels.to_owned(),
         skipped,
+        failed,
         points,
     }
 }

@@ -108,7 +108,7 @@ pub(crate) fn families(
                 .collect();
             for source in &sources {
                 lanes.extend(
-                    metrics(source)
+                    metrics(source, judgement)
                         .into_iter()
                         .map(|metric| lane(record, judgement, frame, source, metric)),
                 );
@@ -138,7 +138,7 @@ fn belongs(source: &Source, family: &str, aliases: &[&str]) -> bool {
 }
 
 /// The metrics of a source that get a lane, in the order of the report.
-fn metrics(source: &Source) -> Vec<&str> {
+fn metrics<'s>(source: &'s Source, judgement: &Judgement) -> Vec<&'s str> {
     if source.info.state != SourceState::Present {
         return Vec::new();
     }
@@ -151,8 +151,13 @@ fn metrics(source: &Source) -> Vec<&str> {
     // What no gate can ask for and this source cannot tell is no finding.
     let is_lacking = |metric: &str| source.of(metric).all(|series| series.info.lack.is_some());
     metrics.retain(|metric| TelemetryMetric::find(metric).is_some() || !is_lacking(metric));
-    // The same thing in bytes beside its share would be a second picture of one fact.
-    if metrics.contains(&"gpu.memory") {
+    // The same thing in bytes beside its share would be a second picture of one fact, unless a gate asks.
+    let is_gated = (judgement.gates.iter()).any(|result| match result.gate.gate.metric {
+        Metric::Growth(gated) => gated.of == "gpu.memory.used",
+        Metric::Telemetry(known) => known.name == "gpu.memory.used",
+        _ => false,
+    });
+    if metrics.contains(&"gpu.memory") && !is_gated {
         metrics.retain(|metric| *metric != "gpu.memory.used");
     }
     let place = |metric: &str| {
@@ -303,7 +308,7 @@ fn y_axis(unit: Unit, sampled: &Sampled, limits: &[Limit]) -> YAxis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::chart::Stroke;
+    use crate::report::chart::{Colour, Stroke};
     use crate::report::sample::{self, Run};
 
     fn lanes((record, judgement): &Run) -> Vec<Family> {
@@ -462,9 +467,37 @@ mod tests {
             "{rate}"
         );
         let range = series.iter().find(|series| {
-            series.stroke == Stroke::Range && series.values.len() == line.values.len()
+            // The range of the samples themselves has the colour of its instance.
+            series.stroke == Stroke::Range
+                && series.colour == Colour::Maximum
+                && series.values.len() == line.values.len()
         });
         assert!(range.is_some());
+    }
+
+    /// The bytes beside their share are no second lane, except where a gate rests on them.
+    #[test]
+    fn memory_in_bytes_has_a_lane_where_a_gate_asks_for_it() {
+        let has_lane = |gate: Option<&str>| {
+            let (mut record, _) = sample::prod().clone();
+            for source in &mut record.sources {
+                for series in &mut source.info.series {
+                    if series.metric == "gpu.power" {
+                        "gpu.memory.used".clone_into(&mut series.metric);
+                    }
+                }
+            }
+            let gates = &mut record.header.phases[0].gates;
+            gates.extend(gate.map(str::to_owned));
+            let gates = crate::verdict::gates_of(&record).unwrap();
+            let judgement = crate::verdict::judge(&record, &gates);
+            let families = lanes(&(record, judgement));
+            let mut all = families.iter().flat_map(names);
+            all.any(|name| name == "gpu-memory-used")
+        };
+        assert!(!has_lane(None));
+        assert!(has_lane(Some("gpu.memory.used < 1TiB")));
+        assert!(has_lane(Some("gpu.memory.leak < 10MiB/h")));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn advice(gpu: &SuiteGpu) -> Vec<String> {
     let mut best: Option<(&TuneSeries, TunePoint)> = None;
     for series in &gpu.tune {
         let name = name(series);
-        if let Some(reason) = &series.skipped {
+        if let Some(reason) = series.failed.as_ref().or(series.skipped.as_ref()) {
             lines.push(format!("{name}: {reason}"));
         }
         let (Some(knee), Some(enough)) = (series.knee(), series.enough()) else {

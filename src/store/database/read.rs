@@ -120,9 +120,9 @@ impl Database {
     /// # Errors
     /// When there is none, or more than one.
     pub async fn run_named(&self, name: &str) -> Result<RunSummary, DatabaseError> {
-        // As in folders, the last run is one of a scenario: those of the GPU suite have no phases.
-        const LAST: &str =
-            "$1 = $1 and exists (select from bench.phase where phase.run_id = run.run_id)";
+        // As in folders, the last run is one of a scenario: only those of the GPU suite have such results.
+        const LAST: &str = "$1 = $1 and not exists \
+            (select from bench.gpu_result where gpu_result.run_id = run.run_id)";
         let condition = match name {
             "last" => LAST.to_owned(),
             "last-pass" => format!("verdict = 'PASS' and not partial and not simulated and {LAST}"),

@@ -50,15 +50,18 @@ pub fn compare_suites(old: &SuiteRecord, new: &SuiteRecord, margin: f64) -> Suit
         (false, &old.gpus, &new.gpus),
         (true, &old.together, &new.together),
     ] {
-        for gpu in is {
-            let Some(before) = counterpart(gpu, was) else {
-                continue;
-            };
-            if !together {
+        // Of one GPU nothing runs at once.
+        if together && is.is_empty() {
+            continue;
+        }
+        for before in was {
+            let gpu = counterpart(before, is);
+            if let Some(gpu) = gpu.filter(|_| !together) {
                 differences.extend(of_gpus(before, gpu));
             }
+            let place = (before.ordinal, gpu, together);
             let tests = measurements(before);
-            rows.extend(tests.map(|(test, before)| row((gpu, together, test), before, margin)));
+            rows.extend(tests.map(|(test, before)| row(place, test, before, margin)));
         }
     }
     let count = |change| rows.iter().filter(|row| row.change == change).count();
@@ -74,13 +77,11 @@ pub fn compare_suites(old: &SuiteRecord, new: &SuiteRecord, margin: f64) -> Suit
         .filter(|change| count(*change) > 0)
         .map(|change| format!("{} {}", count(change), change.as_str()))
         .collect();
-    let verdict = if count(Change::Worse) > 0 {
-        Verdict::Fail
-    } else if rows.is_empty() || count(Change::Unclear) > 0 {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Pass
-    };
+    let verdict = rows
+        .iter()
+        .map(|row| row.change.verdict())
+        .max()
+        .unwrap_or(Verdict::Inconclusive);
     let first = rows
         .iter()
         .find(|row| row.change == Change::Worse)
@@ -169,13 +170,15 @@ fn of_gpus(old: &SuiteGpu, new: &SuiteGpu) -> Vec<Difference> {
     .collect()
 }
 
+/// One test of a GPU, which is at a place in the old record, and may be in the new one.
 fn row(
-    (gpu, together, test): (&SuiteGpu, bool, &str),
+    (place, gpu, together): (u32, Option<&SuiteGpu>, bool),
+    test: &str,
     old: &Measured,
     margin: f64,
 ) -> SuiteCompareRow {
     let mut row = SuiteCompareRow {
-        gpu: gpu.ordinal,
+        gpu: gpu.map_or(place, |gpu| gpu.ordinal),
         together,
         test: format!("{test}{}", at_once(together)),
         unit: old.unit.clone(),
@@ -184,6 +187,10 @@ fn row(
         ratio: None,
         change: Change::Unclear,
         reason: "the new record has no result of it".to_owned(),
+    };
+    let Some(gpu) = gpu else {
+        "the new record does not have this GPU".clone_into(&mut row.reason);
+        return row;
     };
     let Some(new) = gpu.measured(test).filter(|new| new.unit == old.unit) else {
         return row;

@@ -9,7 +9,7 @@ mod sustained;
 mod tests;
 
 use super::Verdict;
-use crate::record::{SuiteGpu, SuiteRecord, TestOutcome};
+use crate::record::{Health, SuiteGpu, SuiteRecord, TestOutcome};
 
 pub use compare::{SuiteCompareRow, SuiteComparison, compare_suites};
 pub use speed::{Against, SuiteGate};
@@ -79,17 +79,11 @@ pub fn judge_suite(record: &SuiteRecord) -> SuiteJudgement {
         findings.add(Verdict::Inconclusive, None, "nothing was measured");
     }
     let findings = findings.0;
-    let has = |verdict| {
-        findings.iter().any(|finding| finding.verdict == verdict)
-            || gates.iter().any(|gate| gate.verdict == verdict)
-    };
-    let verdict = if has(Verdict::Fail) {
-        Verdict::Fail
-    } else if has(Verdict::Inconclusive) {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Pass
-    };
+    let verdicts = findings.iter().map(|finding| finding.verdict);
+    let verdict = verdicts
+        .chain(gates.iter().map(|gate| gate.verdict))
+        .max()
+        .unwrap_or(Verdict::Pass);
     let headline = match first(verdict, &findings, &gates) {
         Some((None, reason)) => reason,
         Some((Some(gpu), reason)) => format!("GPU {gpu}: {reason}"),
@@ -128,7 +122,11 @@ fn all_well(record: &SuiteRecord, measured: usize, gates: usize) -> String {
         text.push_str(&format!(", {gates} gates passed"));
     }
     // A pass says what it does not rest on.
-    if record.gpus.iter().any(|gpu| gpu.health.is_none()) {
+    let is_unseen = |gpu: &SuiteGpu| {
+        let unread = |health: &Health| health.after.is_empty() && !health.missing.is_empty();
+        gpu.health.as_ref().is_none_or(unread)
+    };
+    if record.gpus.iter().any(is_unseen) {
         text.push_str("; health was not seen");
     }
     text
@@ -138,6 +136,12 @@ fn outcomes(gpu: &SuiteGpu, findings: &mut Findings) {
     let at = Some(gpu.ordinal);
     if let Some(failure) = &gpu.failure {
         findings.add(Verdict::Fail, at, failure.clone());
+    }
+    for series in &gpu.tune {
+        if let Some(what) = &series.failed {
+            let reason = format!("{} by {}: {what}", series.precision, series.kernels);
+            findings.add(Verdict::Fail, at, reason);
+        }
     }
     for result in &gpu.results {
         let test = &result.test;

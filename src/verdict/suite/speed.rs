@@ -59,7 +59,7 @@ pub(super) fn depends(test: &str) -> Depends {
     match test {
         "launch.enqueue" | "launch.round_trip" | "pcie.latency" => Depends::Host,
         _ if test.starts_with("pcie.pageable") => Depends::Host,
-        _ if test.starts_with("pcie.") || test.starts_with("peer.") => Depends::Link,
+        _ if test.starts_with("pcie.") => Depends::Link,
         _ => Depends::Gpu,
     }
 }
@@ -310,7 +310,7 @@ fn against_baseline(
     for (together, gpus, old_gpus) in parts {
         for gpu in gpus {
             let Some(old) = old_gpus.iter().find(|old| old.uuid == gpu.uuid) else {
-                lacking.push((gpu.ordinal, together));
+                lacking.push((gpu.ordinal, together, "does not have it"));
                 continue;
             };
             if !together {
@@ -326,11 +326,21 @@ fn against_baseline(
                     Some(gpu.ordinal),
                 );
             }
+            let before = gates.len();
             one_against_baseline((gpu, old, together), id, tolerance, gates);
+            if gates.len() == before && measurements(gpu).next().is_some() {
+                lacking.push((gpu.ordinal, together, "has no test in common with it"));
+            }
         }
     }
-    for (ordinal, together) in lacking {
-        let reason = format!("the baseline {id} does not have it{}", at_once(together));
+    for old in &baseline.gpus {
+        if !old.uuid.is_empty() && record.gpus.iter().all(|gpu| gpu.uuid != old.uuid) {
+            let reason = format!("the GPU {} of the baseline {id} is not here", old.uuid);
+            findings.add(Verdict::Inconclusive, None, reason);
+        }
+    }
+    for (ordinal, together, what) in lacking {
+        let reason = format!("the baseline {id} {what}{}", at_once(together));
         findings.add(Verdict::Inconclusive, Some(ordinal), reason);
     }
 }

@@ -1,7 +1,9 @@
 //! Records made by hand, and what is found in them. All figures are made up.
 
 use super::*;
-use crate::record::{Health, Measured, PcieLink, Peak, Stopped, SuiteCriteria, TestResult, Xid};
+use crate::record::{
+    Health, Measured, PcieLink, Peak, Stopped, SuiteCriteria, TestResult, TuneSeries, Xid,
+};
 use std::collections::BTreeMap;
 
 fn measured(median: f64, reach: f64) -> Measured {
@@ -158,7 +160,8 @@ fn a_gpu_is_held_to_its_own_past() {
           INCONCLUSIVE 0 memory.copy: 94.0 % (91.1 – 97.0) of the baseline, at least 95.0 % is demanded
         INCONCLUSIVE: cannot be compared with the baseline earlier: they were measured with different kernels
           INCONCLUSIVE cannot be compared with the baseline earlier: they were measured with different kernels
-        INCONCLUSIVE: GPU 7: the baseline earlier does not have it
+        INCONCLUSIVE: the GPU GPU-0 of the baseline earlier is not here
+          INCONCLUSIVE the GPU GPU-0 of the baseline earlier is not here
           INCONCLUSIVE 7 the baseline earlier does not have it
         "
     );
@@ -289,4 +292,69 @@ fn wrong_results_and_heat_are_found_and_nothing_is_never_a_pass() {
         INCONCLUSIVE: nothing was measured
           INCONCLUSIVE nothing was measured
         ");
+}
+
+#[test]
+fn what_was_not_compared_is_no_pass() {
+    let baseline = |old: SuiteRecord| SuiteCriteria {
+        baseline: Some(Box::new(old)),
+        ..SuiteCriteria::default()
+    };
+    let both = || of(vec![gpu(0, 100.0, 1.0), gpu(1, 100.0, 1.0)]);
+    let one = || of(vec![gpu(0, 100.0, 1.0)]);
+    let mut other_test = one();
+    "memory.read".clone_into(&mut other_test.gpus[0].results[0].test);
+    insta::assert_snapshot!(
+        [
+            told(&one(), &baseline(both())),
+            told(&other_test, &baseline(one())),
+        ]
+        .join("\n"),
+        @r"
+        INCONCLUSIVE: the GPU GPU-1 of the baseline earlier is not here
+          INCONCLUSIVE the GPU GPU-1 of the baseline earlier is not here
+          PASS 0 memory.copy: 100.0 % (98.0 – 102.0) of the baseline, at least 95.0 % is demanded
+        INCONCLUSIVE: GPU 0: the baseline earlier has no test in common with it
+          INCONCLUSIVE 0 the baseline earlier has no test in common with it
+        "
+    );
+    // Nor where two records are compared.
+    assert_eq!(
+        compare_suites(&both(), &both(), 0.05).verdict,
+        Verdict::Pass
+    );
+    let compared = compare_suites(&both(), &one(), 0.05);
+    assert_eq!(compared.verdict, Verdict::Inconclusive);
+    assert_eq!(compared.rows.len(), 2);
+    assert_eq!(compared.rows[1].gpu, 1);
+    assert_eq!(
+        compared.rows[1].reason,
+        "the new record does not have this GPU"
+    );
+    // However wide the margin, something can be worse.
+    let slow = of(vec![gpu(0, 40.0, 1.0)]);
+    assert_eq!(compare_suites(&one(), &slow, 1.0).verdict, Verdict::Fail);
+}
+
+#[test]
+fn a_sweep_that_went_wrong_fails_and_health_that_was_not_read_is_told() {
+    let mut wrong = of(vec![gpu(0, 100.0, 1.0)]);
+    wrong.gpus[0].tune = vec![TuneSeries {
+        precision: "bf16".to_owned(),
+        kernels: "cuBLASLt".to_owned(),
+        skipped: None,
+        failed: Some("a wrong product".to_owned()),
+        points: Vec::new(),
+    }];
+    assert_eq!(
+        plain(&wrong),
+        "FAIL: GPU 0: bf16 by cuBLASLt: a wrong product\n  FAIL 0 bf16 by cuBLASLt: a wrong product"
+    );
+    let mut unread = of(vec![gpu(0, 100.0, 1.0)]);
+    unread.gpus[0].health = Some(Health {
+        missing: vec!["ecc: no permission".to_owned()],
+        ..Health::default()
+    });
+    let said = plain(&unread);
+    assert!(said.ends_with("; health was not seen"), "{said}");
 }
