@@ -186,7 +186,8 @@ impl<S: Slot> Slot for Noted<S> {
     }
 }
 
-/// One in a hundred requests.
+/// One in a hundred requests. On a machine that is taken away for a while an open loop opens further
+/// connections in the middle of its load: the loads below can have a few of them at most.
 const FEW: usize = 100;
 
 /// After how many of ten thousand requests the worker had allocated something, once it is warm: a few, as
@@ -253,7 +254,7 @@ count = {COUNT}
 
 #[test]
 fn the_engine_allocates_nothing_for_a_request() {
-    for load in ["concurrency = 8", "rate = 5000\nmax_in_flight = 64"] {
+    for load in ["concurrency = 8", "rate = 5000\nmax_in_flight = 8"] {
         let allocating = allocating_requests("path = \"/\"", b"ok", load);
         assert!(allocating <= FEW, "{load}: {allocating}");
     }
