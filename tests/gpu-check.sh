@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
 # Everything that needs a GPU, in less than nine minutes, from a prebuilt (stripped) binary: on a machine
-# with a driver, without network and without Rust.
+# with a driver, without network and without Rust. It needs bash and coreutils there, and for the binary
+# glibc 2.34 and libgcc_s: RHEL 9, Ubuntu 22.04, Debian 12 or newer.
 #
 #   tests/gpu-check.sh BINARY OUT
 #
-# OUT gets summary.txt and the records of all steps. Exit codes: 0 all steps passed; 1 a step failed;
+# OUT gets summary.txt and the records of all steps; OUT.tar.gz holds all of it. Exit codes: 0 all steps passed; 1 a step failed;
 # 2 wrong arguments; 4 there is no GPU to check.
+#
+# From the environment, for tests of this script: GPU_CHECK_ARGS are more arguments of the suite,
+# GPU_CHECK_SCENARIO takes the place of scenarios/prod.toml, GPU_CHECK_SECONDS that of the time for all steps
+# together; each step may take GPU_CHECK_PATIENCE times as long as is written here.
 set -u
 
 if [ $# -ne 2 ] || [ ! -x "$1" ]; then
@@ -18,29 +23,57 @@ mkdir -p "$2" || exit 2
 out=$(cd "$2" && pwd)
 summary=$out/summary.txt
 : >"$summary"
-# For tests of this script: arguments of `bench gpu` that make a fake driver its GPU.
+scenario=${GPU_CHECK_SCENARIO:-$here/scenarios/prod.toml}
+total=${GPU_CHECK_SECONDS:-525}
+patience=${GPU_CHECK_PATIENCE:-1}
 read -r -a given <<<"${GPU_CHECK_ARGS:-}"
-failed=0
+failures=()
 
 say() { echo "$*" | tee -a "$summary"; }
 
-# step NAME SECONDS EXPECTED-CODES COMMAND…
+# Whether one of the numbers after the first is the first.
+among() { [[ " ${*:2} " == *" $1 "* ]]; }
+
+# step NAME SECONDS EXPECTED-CODES COMMAND…: runs a command within its time and what is left of the whole,
+# keeps what it prints, and says how it went. The last to be said on stdout is what it found.
 step() {
-  local name=$1 seconds=$2 expected=$3 began=$SECONDS code
+  local name=$1 seconds=$(($2 * patience)) expected=$3 began=$SECONDS left=$((total - SECONDS)) code why
   shift 3
-  timeout "$seconds" "$@" >"$out/$name.out" 2>"$out/$name.err"
-  code=$?
-  if [[ " $expected " == *" $code "* ]]; then
-    say "ok    $name ($((SECONDS - began)) s, exit $code): $(tail -n 1 "$out/$name.out")"
-  else
-    say "FAIL  $name ($((SECONDS - began)) s, exit $code): $(tail -n 1 "$out/$name.out") $(tail -n 1 "$out/$name.err")"
-    failed=1
+  if [ "$left" -le 0 ]; then
+    failures+=("$name")
+    say "FAIL  $name: not run, the $total s of the whole check are over"
+    return
   fi
+  if [ "$left" -lt "$seconds" ]; then seconds=$left; fi
+  # A command that ignores its end is killed.
+  timeout --kill-after=5 "$seconds" "$@" >"$out/$name.out" 2>"$out/$name.err" </dev/null
+  code=$?
+  # shellcheck disable=SC2086 # several codes are several words
+  if among "$code" $expected; then
+    say "ok    $name ($((SECONDS - began)) s, exit $code): $(tail -n 1 "$out/$name.out")"
+    return
+  fi
+  case $code in
+    124 | 137) why="it took longer than its $seconds s" ;;
+    *) why="exit $code and not ${expected// / or }" ;;
+  esac
+  failures+=("$name")
+  say "FAIL  $name ($((SECONDS - began)) s): $why: $(tail -n 1 "$out/$name.out") $(tail -n 1 "$out/$name.err")"
 }
 
-say "bench: $("$binary" --version), $(date -u +%Y-%m-%dT%H:%M:%SZ), $(uname -sr)"
+if ! version=$("$binary" --version 2>&1); then
+  say "FAIL  the binary does not start here: $version"
+  exit 1
+fi
+say "bench: $version, $(date -u +%Y-%m-%dT%H:%M:%SZ), $(uname -sr)"
 
-"$binary" --quiet gpu --quick --only=launch.round_trip --results="$out/probe" ${given[@]+"${given[@]}"} >"$out/probe.out" 2>"$out/probe.err"
+gpu=("$binary" --quiet gpu)
+# All see the GPUs in one order, and those of CUDA_VISIBLE_DEVICES only.
+export CUDA_DEVICE_ORDER=PCI_BUS_ID
+first=${CUDA_VISIBLE_DEVICES-0}
+first=${first%%,*}
+
+timeout --kill-after=5 $((40 * patience)) "${gpu[@]}" --quick --only=launch.round_trip --results="$out/probe" >"$out/probe.out" 2>"$out/probe.err" </dev/null
 case $? in
   0 | 1) ;;
   3)
@@ -49,36 +82,51 @@ case $? in
       exit 4
     fi
     ;;
+  124 | 137)
+    say "FAIL  bench gpu did not answer in time: a GPU or its driver hangs"
+    exit 1
+    ;;
   *)
     say "FAIL  bench gpu cannot run here: $(tail -n 1 "$out/probe.err")"
     exit 1
     ;;
 esac
 
+gpus=1
 if command -v nvidia-smi >/dev/null; then
   step nvidia-smi 20 "0" nvidia-smi -q
+  # Parts of a GPU (MIG) are listed below it, indented.
+  gpus=$(timeout 20 nvidia-smi -L | grep -c '^GPU')
 fi
 # Every kernel against the CPU, every PTX module loaded, every rate, cuBLASLt where it is found, a sustained
 # load, health before and after: on the first GPU, so that the time does not grow with their number.
-export CUDA_DEVICE_ORDER=PCI_BUS_ID
-first=${CUDA_VISIBLE_DEVICES:-0}
-step suite 150 "0 3" env CUDA_VISIBLE_DEVICES="${first%%,*}" "$binary" --quiet gpu --results="$out/suite" ${given[@]+"${given[@]}"}
+step suite 150 "0 3" env CUDA_VISIBLE_DEVICES="$first" "${gpu[@]}" ${given[@]+"${given[@]}"} --results="$out/suite"
 # Batch sizes and precisions, on the same.
-step tune 60 "0 3" env CUDA_VISIBLE_DEVICES="${first%%,*}" "$binary" --quiet gpu --tune --results="$out/tune" ${given[@]+"${given[@]}"}
-if command -v nvidia-smi >/dev/null && [ "$(nvidia-smi -L | wc -l)" -gt 1 ]; then
+step tune 60 "0 3" env CUDA_VISIBLE_DEVICES="$first" "${gpu[@]}" --tune --results="$out/tune"
+if [ "$gpus" -gt 1 ]; then
   # Siblings against each other, and the copies between them.
-  step siblings 120 "0 3" "$binary" --quiet gpu --quick --only=memory.copy,mma.bf16,wgmma.bf16,gemm.bf16,peer --results="$out/siblings"
+  step siblings 120 "0 3" "${gpu[@]}" --quick --only=memory.copy,mma.bf16,wgmma.bf16,gemm.bf16,peer --results="$out/siblings"
 fi
-# A process that may see no GPU must say so.
-step hidden 20 "3" env CUDA_VISIBLE_DEVICES= "$binary" --quiet gpu --results="$out/hidden"
-if [ -z "${GPU_CHECK_ARGS:-}" ] && [ -f "$here/scenarios/prod.toml" ]; then
-  # Beside the records of the suite, so that the report relates the work to what the GPU can do.
-  mkdir -p "$out/prod" && cp -R "$out/suite/." "$out/prod/"
-  # The verdict on the service; FAIL and INCONCLUSIVE are findings, not faults of this check.
-  step prod 150 "0 1 3" "$binary" --quiet run "$here/scenarios/prod.toml" --results="$out/prod"
-  # On the GPU, and not on the CPU in its stead.
-  step prod-on-gpu 5 "0" grep -Eqr --include=run.json '"kind": ?"cuda"' "$out/prod"
-fi
+# What cannot be must be said: a process that may see no GPU, and a model that fits none.
+step hidden 20 "3" env CUDA_VISIBLE_DEVICES= "${gpu[@]}" --results="$out/hidden"
+step hidden-serve 20 "2" env CUDA_VISIBLE_DEVICES= "$binary" serve --port=0 --backend=cuda
+step too-large 20 "2" "$binary" serve --port=0 --backend=cuda --model-width=65536 --max-batch=1000000
+# Beside the records of the suite, so that the report relates the work to what the GPU can do.
+mkdir -p "$out/prod" && cp -R "$out/suite/." "$out/prod/"
+# The verdict on the service; FAIL and INCONCLUSIVE are findings, not faults of this check.
+step prod 150 "0 1 3" "$binary" --quiet run "$scenario" --results="$out/prod"
+# On the GPU, and not on the CPU in its stead.
+step prod-on-gpu 5 "0" grep -Eqr --include=run.json '"kind": ?"cuda"' "$out/prod"
+# The trace of NVML and of the GPU's own counters while it worked: which series there are.
+step series 5 "0" bash -c 'set -o pipefail; grep -rhoE --include=telemetry.csv "gpu\.[a-z_.]+" "$1" | sort -u | tr "\n" " "' series "$out/prod"
 
-if [ $failed -eq 0 ]; then say "all steps passed"; else say "some steps failed: see the files beside this one"; fi
-exit $failed
+if [ ${#failures[@]} -eq 0 ]; then
+  say "all steps passed in $SECONDS s"
+else
+  say "failed in $SECONDS s: ${failures[*]}; see the files named after them beside this one"
+fi
+# All of it in one file to carry away, where there is tar.
+if command -v tar >/dev/null; then
+  tar -C "$(dirname "$out")" -czf "$out.tar.gz" "$(basename "$out")" || say "the records were not packed"
+fi
+[ ${#failures[@]} -eq 0 ]

@@ -12,6 +12,9 @@
  *   peers                       devices reach each other
  *   fail FUNCTION CODE [AFTER]  what a function answers, after so many calls that went well
  *   corrupt KERNEL              a kernel whose first result is wrong
+ *
+ * As the real one does, it shows only the devices that CUDA_VISIBLE_DEVICES lists, by number, in that order,
+ * up to the first that is not there.
  */
 #include <chrono>
 #include <dlfcn.h>
@@ -156,6 +159,23 @@ static void read_script() {
     fclose(file);
 }
 
+/* The devices that are shown: for each ordinal, which it is. */
+static std::vector<int> visible;
+
+static void choose_visible() {
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    visible.clear();
+    if (!list) {
+        for (int device = 0; device < devices; device++) visible.push_back(device);
+        return;
+    }
+    for (char *rest; *list; list = *rest == ',' ? rest + 1 : rest) {
+        const long device = strtol(list, &rest, 10);
+        if (rest == list || device < 0 || device >= devices) return;
+        visible.push_back((int)device);
+    }
+}
+
 static int answer(const char *function) {
     auto found = failures.find(function);
     if (found == failures.end()) return 0;
@@ -175,10 +195,15 @@ struct launch { const kernel *of; u32 grid[3], block; std::vector<std::vector<ch
 static std::vector<launch> *recording;
 
 extern "C" {
-int cuInit(unsigned) { std::lock_guard<std::recursive_mutex> guard(turn); failures.clear(); calls.clear(); corrupt.clear(); read_script(); return init_code; }
+int cuInit(unsigned) { std::lock_guard<std::recursive_mutex> guard(turn); failures.clear(); calls.clear(); corrupt.clear(); read_script(); choose_visible(); return init_code ? init_code : visible.empty() ? 100 : 0; }
 int cuDriverGetVersion(int *out) { ANSWER(); *out = version; return 0; }
-int cuDeviceGetCount(int *out) { ANSWER(); *out = devices; return 0; }
-int cuDeviceGet(int *out, int ordinal) { ANSWER(); *out = ordinal; return ordinal < devices ? 0 : 101; }
+int cuDeviceGetCount(int *out) { ANSWER(); *out = (int)visible.size(); return 0; }
+int cuDeviceGet(int *out, int ordinal) {
+    ANSWER();
+    if ((size_t)ordinal >= visible.size()) return 101;
+    *out = visible[(size_t)ordinal];
+    return 0;
+}
 int cuDeviceGetName(char *out, int size, int device) { ANSWER(); snprintf(out, size, "SIMULATED GPU %d", device); return 0; }
 int cuDeviceGetUuid(unsigned char *out, int device) { ANSWER(); memset(out, 0, 16); out[15] = (unsigned char)device; return 0; }
 int cuDeviceTotalMem_v2(size_t *out, int) { ANSWER(); *out = MEMORY; return 0; }

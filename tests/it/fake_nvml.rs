@@ -27,7 +27,7 @@ impl FakeNvml {
 
     /// The library file.
     pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("libnvidia-ml-fake.so")
+        self.folder.path().join("libnvidia-ml.so.1")
     }
 
     #[expect(clippy::disallowed_methods, reason = "files of the test's own")]

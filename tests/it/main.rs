@@ -29,6 +29,8 @@ mod freeze;
 mod full_screen;
 #[cfg(target_os = "linux")]
 mod gpu;
+#[cfg(target_os = "linux")]
+mod gpu_check;
 mod history;
 mod http2;
 mod http2_load;

@@ -4,7 +4,6 @@ use crate::fake_cuda::{FakeCublasLt, FakeCuda};
 use crate::fake_nvml::FakeNvml;
 use crate::support::program::{Bench, Said};
 use serde_json::Value;
-use std::process::Command;
 
 /// Runs the suite on a fake driver; no NVML.
 fn gpu(script: &str, args: &[&str]) -> (Bench, Said) {
@@ -174,26 +173,6 @@ fn several_gpus_are_measured_one_by_one_and_all_at_once() {
             ["SIMULATED GPU 0", "SIMULATED GPU 1", "SIMULATED GPU 2"]
         );
     }
-}
-
-#[test]
-fn the_gpu_check_ends_with_a_code_of_its_own_where_there_is_no_gpu() {
-    let bench = Bench::new();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gpu-check.sh");
-    let said: Said = Command::new("bash")
-        .args([script, env!("CARGO_BIN_EXE_bench"), "out"])
-        .current_dir(bench.path())
-        .env("GPU_CHECK_ARGS", "--cuda-library=/nonexistent/libcuda.so.1")
-        .output()
-        .unwrap()
-        .into();
-    let said = said.exits(4);
-    let summary = std::fs::read_to_string(bench.path().join("out/summary.txt")).unwrap();
-    assert!(
-        summary.contains("no GPU to check: no CUDA driver on this host"),
-        "{summary}{}",
-        said.stderr
-    );
 }
 
 /// One simulated GPU with NVML beside it; the fake CUDA's first GPU has the same address.

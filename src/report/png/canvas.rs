@@ -124,6 +124,12 @@ fn colour((r, g, b): Rgb) -> RGBColor {
     RGBColor(r, g, b)
 }
 
+/// Not `hypot`: it would need a newer glibc (2.35) than everything else here, and places on a picture are
+/// neither huge nor tiny.
+fn length(x: f64, y: f64) -> f64 {
+    (x * x + y * y).sqrt()
+}
+
 fn fine(value: f64) -> i32 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -195,7 +201,7 @@ impl Canvas<'_> {
             for column in left.max(0)..right {
                 let (px, py) = (f64::from(column) + 0.5 - a.0, f64::from(row) + 0.5 - a.1);
                 let along = ((px * dx + py * dy) / squared).clamp(0.0, 1.0);
-                let distance = (px - along * dx).hypot(py - along * dy);
+                let distance = length(px - along * dx, py - along * dy);
                 let alpha = (radius + 0.5 - distance).clamp(0.0, 1.0);
                 if alpha > 0.0 {
                     let colour = colour(paint).mix(alpha).to_backend_color();
@@ -221,7 +227,7 @@ impl Canvas<'_> {
         let mut walked = 0.0;
         for pair in points.windows(2) {
             let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-            let length = (x1 - x0).hypot(y1 - y0);
+            let length = length(x1 - x0, y1 - y0);
             let mut at = 0.0;
             while at < length {
                 let phase = walked % (DASH + GAP);
