@@ -402,6 +402,13 @@ const CAUSES: &[Explanation] = &[
                that much longer (Little's law). More replicas or larger batches help, faster requests do too.",
     },
     Explanation {
+        code: "retries",
+        what: "requests were sent again after an answer of 429 or 503",
+        text: "A request that `retry` lets be sent again has one latency, from its intended start to the end of\n\
+               its last try, with the waits that `Retry-After` or the scenario asked for. Lower the load, raise\n\
+               the target's limits, or leave out `retry` to see each refusal as the failure that it is.",
+    },
+    Explanation {
         code: "service-time",
         what: "the target itself is too slow, without a queue that could be seen",
         text: "Nothing waited before it was sent. The steps say whether the first byte or the rest of the\n\

@@ -3,11 +3,14 @@
 use crate::plan::TlsPlan;
 use crate::scenario::Protocol;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
-    AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError,
+    RootCertStore, SignatureScheme,
 };
 use std::fmt;
 use std::io;
@@ -52,7 +55,12 @@ impl TlsClient {
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
         } else {
-            config.with_root_certificates(roots(plan.ca.as_deref())?)
+            config
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Vouched::new(
+                    plan.ca.as_deref(),
+                    provider,
+                )?))
         };
         let mut config = match &plan.client {
             None => config.with_no_client_auth(),
@@ -82,7 +90,11 @@ impl TlsClient {
             .await
             .map_err(|error| match error.get_ref() {
                 Some(inner) if is_no_common_protocol(inner) => not_spoken(self.protocol),
-                _ => error,
+                Some(inner) => match distrust(inner) {
+                    Some(why) => io::Error::new(error.kind(), why),
+                    None => error,
+                },
+                None => error,
             })?;
         // A server that knows nothing of ALPN speaks HTTP/1.1.
         let agreed = stream.get_ref().1.alpn_protocol();
@@ -98,6 +110,35 @@ fn is_no_common_protocol(error: &(dyn std::error::Error + Send + Sync + 'static)
     matches!(
         error.downcast_ref::<rustls::Error>(),
         Some(error) if *error == refused || *error == rustls::Error::NoApplicationProtocol
+    )
+}
+
+/// What to do about a certificate that is not trusted, where rustls says only that it is not.
+fn distrust(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    let rustls::Error::InvalidCertificate(fault) = error.downcast_ref()? else {
+        return None;
+    };
+    if *fault == CertificateError::UnknownIssuer {
+        return Some(
+            "nobody who is trusted here has signed the target's certificate; name who has: \
+             tls = { ca = \"${file:ca.pem}\" }"
+                .to_owned(),
+        );
+    }
+    is_of_an_authority(fault).then(|| {
+        "the target shows the certificate of an authority as its own; to trust just this one, name it: \
+         tls = { ca = \"${file:target.pem}\" }"
+            .to_owned()
+    })
+}
+
+/// Whether a certificate was refused only because it may sign others, as the self-signed ones of
+/// `openssl req -x509` may.
+fn is_of_an_authority(fault: &CertificateError) -> bool {
+    matches!(
+        fault,
+        CertificateError::Other(OtherError(inner))
+            if matches!(inner.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
     )
 }
 
@@ -122,26 +163,94 @@ fn certificates(pem: &str, key: &str) -> Result<Vec<CertificateDer<'static>>, St
     Ok(list)
 }
 
-/// Who may vouch for the server.
-fn roots(ca: Option<&str>) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    if let Some(pem) = ca {
-        for certificate in certificates(pem, "tls.ca")? {
-            roots
-                .add(certificate)
-                .map_err(|error| format!("`tls.ca`: {error}"))?;
+/// Accepts a server that somebody vouches for: the authorities of the scenario or of this system, or the
+/// scenario itself by naming the server's own certificate as `tls.ca`.
+#[derive(Debug)]
+struct Vouched {
+    by_authority: Arc<WebPkiServerVerifier>,
+    /// The certificates of the scenario.
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl Vouched {
+    fn new(ca: Option<&str>, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        let mut named = Vec::new();
+        if let Some(pem) = ca {
+            named = certificates(pem, "tls.ca")?;
+            for certificate in &named {
+                roots
+                    .add(certificate.clone())
+                    .map_err(|error| format!("`tls.ca`: {error}"))?;
+            }
+        } else {
+            let native = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(native.certs);
+            if roots.is_empty() {
+                return Err(
+                    "this system has no CA certificates: install them, or name the target's with \
+                     `tls.ca`"
+                        .to_owned(),
+                );
+            }
         }
-        return Ok(roots);
+        let by_authority = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            by_authority,
+            named,
+        })
     }
-    let native = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(native.certs);
-    if roots.is_empty() {
-        return Err(
-            "this system has no CA certificates: install them, or name the target's with `tls.ca`"
-                .to_owned(),
-        );
+}
+
+impl ServerCertVerifier for Vouched {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified =
+            self.by_authority
+                .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        match &verified {
+            // Its times have been checked before; its name has not.
+            Err(rustls::Error::InvalidCertificate(fault))
+                if is_of_an_authority(fault) && self.named.contains(certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            _ => verified,
+        }
     }
-    Ok(roots)
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authority
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.by_authority
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.by_authority.supported_verify_schemes()
+    }
 }
 
 /// Accepts any server, for who has said so in the scenario.

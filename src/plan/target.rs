@@ -143,6 +143,25 @@ pub(super) fn compile_tls(
                 .hint("for example certificate = \"${file:client.pem}\", key = \"${file:client.key}\""),
         );
     }
+    for (key, text, marks) in [
+        ("ca", &tls.ca, "CERTIFICATE-----"),
+        ("certificate", &tls.certificate, "CERTIFICATE-----"),
+        ("key", &tls.key, "PRIVATE KEY-----"),
+    ] {
+        // The value may be a key: it is never repeated here.
+        if let Some(text) = text.as_ref().filter(|text| !text.value.contains(marks)) {
+            found.push(
+                Diagnostic::error(
+                    Code::InvalidValue,
+                    format!("`{key}` is PEM text, and there is none in this"),
+                )
+                .at(text.span.clone())
+                .hint(format!(
+                    "to read it from a file: {key} = \"${{file:path/to/{key}.pem}}\""
+                )),
+            );
+        }
+    }
     let value = |text: &Option<Text>| text.as_ref().map(|text| text.value.clone());
     Some(TlsPlan {
         ca: value(&tls.ca),

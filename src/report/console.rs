@@ -6,7 +6,7 @@
 use super::instrument::worst_line;
 use super::parts;
 use super::rows::{self, GateRow, LatencyRow, PhaseRow};
-use crate::record::{Distribution as _, RunRecord};
+use crate::record::{Distribution as _, Doubt, RunRecord};
 use crate::verdict::{Judgement, Verdict};
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
@@ -315,7 +315,9 @@ fn reasons(judgement: &Judgement, width: usize) -> String {
 }
 
 fn doubts(record: &RunRecord, width: usize) -> String {
-    let doubts = record.doubts.iter().map(|doubt| {
+    // Why nothing was sent stands at the top.
+    let said_later = |doubt: &&Doubt| !matches!(doubt, Doubt::Preflight { .. });
+    let doubts = record.doubts.iter().filter(said_later).map(|doubt| {
         let scope = one_line(rows::doubt_scope(record, doubt));
         let words = format!("doubt ({scope}): {}", one_line(&doubt.to_string()));
         paint(BOLD, "doubt", &wrap(&words, width, "  "))
@@ -424,9 +426,6 @@ mod tests {
 
         INCONCLUSIVE 7 gates: no load was sent: `GET /health` was refused: nobody
           listens on 10.0.0.7:8000
-
-        doubt (run): no load was sent: `GET /health` was refused: nobody listens on
-          10.0.0.7:8000
 
         INCONCLUSIVE: 0 of 7 gates pass; no load was sent: `GET /health` was refused: nobody listens on 10.0.0.7:8000
         ");

@@ -1,7 +1,7 @@
 //! TLS against a server on a real socket, with certificates made for the test.
 
 use crate::support::Outside;
-use crate::support::authority::Authority;
+use crate::support::authority::{Authority, Identity};
 use bench::diag::SourceText;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect, TlsClient};
@@ -29,7 +29,11 @@ enum Asks {
 
 /// Serves `200 ok` over TLS to one request on each connection.
 fn serve(authority: &Authority, name: &str, asks: Asks) -> SocketAddr {
-    let identity = authority.sign(name);
+    serve_as(&authority.sign(name), authority, asks)
+}
+
+/// The same with a certificate that is at hand.
+fn serve_as(identity: &Identity, authority: &Authority, asks: Asks) -> SocketAddr {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions: &[_] = if asks == Asks::Tls12 {
         &[&rustls::version::TLS12]
@@ -170,6 +174,25 @@ fn a_server_that_nobody_vouches_for_is_refused_unless_the_scenario_says_so() {
 }
 
 #[test]
+fn a_self_signed_certificate_is_trusted_where_the_scenario_names_it() {
+    let authority = Authority::new();
+    let identity = Identity::self_signed("localhost");
+    let address = serve_as(&identity, &authority, Asks::Nothing);
+    let pem = identity.certificate.pem();
+    let named = ask(address, OWN_CA, &[("ca.pem", &pem)]);
+    assert_eq!(named.outcome, Outcome::Ok, "{:?}", named.failure);
+    // Its name counts, and another one that may sign is not the same.
+    let other_name = r#"tls = { ca = "${file:ca.pem}", server_name = "inference.example" }"#;
+    let other_name = ask(address, other_name, &[("ca.pem", &pem)]);
+    assert_eq!(cause(&other_name), Some(Cause::Tls));
+    let twin = Identity::self_signed("localhost").certificate.pem();
+    let refused = ask(address, OWN_CA, &[("ca.pem", &twin)]);
+    assert_eq!(cause(&refused), Some(Cause::Tls));
+    let detail = refused.failure.unwrap().detail;
+    assert!(detail.contains("name it: tls = {"), "{detail}");
+}
+
+#[test]
 fn the_certificate_must_carry_the_name_that_is_expected() {
     let authority = Authority::new();
     let address = serve(&authority, "inference.example", Asks::Nothing);
@@ -216,4 +239,45 @@ fn a_client_shows_its_certificate_where_one_is_asked_for() {
             .contains(&key.trim_end().to_owned())
             || plan_of(address, tls, files).secrets.contains(&key)
     );
+}
+
+#[test]
+fn a_path_in_the_place_of_a_certificate_is_told_before_any_load() {
+    let text = r#"
+name = "tls"
+[target]
+url = "https://localhost:8443"
+tls = { ca = "ca.pem", certificate = "me.pem", key = "me.key" }
+[request.get]
+path = "/"
+[[phase]]
+name = "only"
+concurrency = 1
+duration = "2s"
+"#;
+    let source = SourceText::new("test.toml", text.to_owned());
+    let (scenario, _) = scenario::parse(&source, &Outside(BTreeMap::new()));
+    let facts = Facts {
+        data_files: BTreeMap::new(),
+        cores: 1,
+    };
+    let found = plan::compile(&scenario, &facts, 1).unwrap_err();
+    let found: Vec<String> = found
+        .in_text_order()
+        .iter()
+        .map(|found| format!("{} {}", found.message, found.hints.join(" ")))
+        .collect();
+    let found = found.join("\n");
+    for (key, hint) in [
+        ("ca", "ca = \"${file:path/to/ca.pem}\""),
+        (
+            "certificate",
+            "certificate = \"${file:path/to/certificate.pem}\"",
+        ),
+        ("key", "key = \"${file:path/to/key.pem}\""),
+    ] {
+        assert!(found.contains(&format!("`{key}` is PEM text")), "{found}");
+        assert!(found.contains(hint), "{found}");
+    }
+    assert!(!found.contains("me.key"), "{found}");
 }

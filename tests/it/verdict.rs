@@ -539,6 +539,10 @@ fn a_gate_that_fails_says_what_lies_behind_it() {
     assert_eq!(causes(with("error_rate < 1%", &failing)), ["errors"]);
     // A service that is slow throughout.
     assert_eq!(causes(with(gate, &minute(9))), ["service_time"]);
+    // One that turns requests away, which then wait before they come again.
+    let mut again = minute(9);
+    again.iter_mut().for_each(|second| second.retried = 9);
+    assert_eq!(causes(with(gate, &again)), ["retries"]);
     // One that stands still in two seconds of fifty.
     let mut stalled = vec![answers(100, 20.0); 50];
     stalled[20] = answers(100, 900.0);

@@ -35,6 +35,8 @@ pub enum Cause {
     Overload,
     /// More requests in flight brought hardly more throughput, so that they wait inside the target.
     Saturation,
+    /// Requests were sent again after they had been turned away, and waited in between.
+    Retries,
     /// The target itself is too slow, without any queue that could be seen.
     ServiceTime,
     /// What was asked for is more than this load could bring.
@@ -55,12 +57,13 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Errors,
         Self::WarmUp,
         Self::Stall,
         Self::Overload,
         Self::Saturation,
+        Self::Retries,
         Self::ServiceTime,
         Self::Load,
         Self::Correlation,
@@ -79,6 +82,7 @@ impl Cause {
             Self::Stall => "stall",
             Self::Overload => "overload",
             Self::Saturation => "saturation",
+            Self::Retries => "retries",
             Self::ServiceTime => "service_time",
             Self::Load => "load",
             Self::Correlation => "correlation",
@@ -181,7 +185,9 @@ impl Look<'_> {
         if self.result.verdict == Verdict::Inconclusive {
             all.extend(self.correlation());
         } else if all.is_empty() {
-            let waits = self.overload(kind).or_else(|| self.saturation());
+            let waits = self.retries(kind, over.at_most);
+            let waits = waits.or_else(|| self.overload(kind));
+            let waits = waits.or_else(|| self.saturation());
             all.extend(waits.or_else(|| self.service_time(kind, is_in_time)));
         }
         all
@@ -290,6 +296,24 @@ impl Look<'_> {
         })
     }
 
+    /// As many requests were sent again as make up most of what is over: their latencies hold the waits
+    /// between the tries.
+    fn retries(&self, kind: LatencyKind, over: u64) -> Option<Explanation> {
+        if kind.is_of_streams() {
+            return None;
+        }
+        let total = self.subject.total();
+        let retried = total.tries.retried;
+        (retried > 0 && retried as f64 >= MOSTLY * over as f64).then(|| {
+            Cause::Retries.because(format!(
+                "{} of {} requests were sent again after an answer of 429 or 503, and their latencies hold \
+                 the waits in between",
+                units::count(retried),
+                units::count(total.outcomes.total())
+            ))
+        })
+    }
+
     /// In an open loop, the wait before the send is what is over.
     fn overload(&self, kind: LatencyKind) -> Option<Explanation> {
         let open = |phase: &&&PhaseRecord| phase.info.load.is_open();
@@ -373,7 +397,8 @@ impl Look<'_> {
             .into_iter()
             .filter_map(|(name, step)| Some((name, step.quantile_ns(0.99)?)))
             .max_by_key(|(_, ns)| *ns);
-        if let Some((name, ns)) = longest {
+        let mostly = longest.filter(|(_, ns)| *ns as f64 >= MOSTLY * service as f64);
+        if let Some((name, ns)) = mostly {
             text.push_str(&format!(", most of it for {name} ({} at p99)", time(ns)));
         }
         Some(Cause::ServiceTime.because(text))

@@ -41,3 +41,14 @@ impl Authority {
         Identity { certificate, key }
     }
 }
+
+impl Identity {
+    /// What `openssl req -x509` makes: a certificate that is its own authority.
+    pub(crate) fn self_signed(name: &str) -> Self {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Self { certificate, key }
+    }
+}

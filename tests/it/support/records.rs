@@ -20,6 +20,8 @@ pub(crate) struct Second {
     pub(crate) list_ms: Vec<f64>,
     /// Share of the second in which the busiest worker was busy.
     pub(crate) busy: f64,
+    /// How many of them were sent again.
+    pub(crate) retried: u64,
     /// By how much every request of it was sent late.
     pub(crate) late_ns: u64,
 }
@@ -65,6 +67,9 @@ impl Second {
                 stream: None,
             });
         }
+        tally.tries.turned_away = self.retried;
+        tally.tries.retried = self.retried;
+        tally.tries.retries = self.retried;
         for _ in &self.ok_ms {
             interval.counts.lateness.record(self.late_ns);
         }
