@@ -63,6 +63,8 @@ pub(super) struct Answer {
     /// The values of the headers that later steps use.
     headers: Vec<Option<Vec<u8>>>,
     retry_after: Option<Duration>,
+    /// Where an answer sends the client that should not have.
+    redirect: Option<String>,
     not_yet: bool,
     /// What was captured for later steps.
     captured: Captured,
@@ -83,6 +85,7 @@ impl Answer {
         self.last = None;
         self.headers.clear();
         self.retry_after = None;
+        self.redirect = None;
         self.not_yet = false;
         self.captured.clear();
         self.streams = false;
@@ -117,10 +120,14 @@ impl Answer {
             plan.captured_headers()
                 .map(|name| headers.first(name).map(<[u8]>::to_vec)),
         );
-        if !plan.status_is_right(status)
-            && let Some(value) = headers.first("retry-after")
-        {
-            self.retry_after = retry_after::read(value, headers.first("date"));
+        if !plan.status_is_right(status) {
+            if let Some(value) = headers.first("retry-after") {
+                self.retry_after = retry_after::read(value, headers.first("date"));
+            }
+            self.redirect = headers
+                .first("location")
+                .filter(|_| (300..400).contains(&status))
+                .map(|place| String::from_utf8_lossy(place).into_owned());
         }
         let announced = headers
             .first("content-length")
@@ -219,8 +226,19 @@ impl Answer {
             body: &self.body,
             headers: &self.headers,
         };
-        self.not_yet = plan.judge(&received, row, &mut self.captured)? == Judged::NotYet;
+        let judged = plan.judge(&received, row, &mut self.captured);
+        self.not_yet = judged.map_err(|fault| self.redirected(fault))? == Judged::NotYet;
         Ok(())
+    }
+
+    /// A fault of an answer that says where to go instead.
+    fn redirected(&self, mut fault: Fault) -> Fault {
+        if let Some(place) = &self.redirect {
+            fault.detail.push_str(&format!(
+                " to `{place}`; redirects are not followed: aim the request at it"
+            ));
+        }
+        fault
     }
 
     /// Adds what was captured to what earlier steps have.

@@ -316,6 +316,29 @@ count = 6
 }
 
 #[test]
+fn an_answer_that_sends_elsewhere_says_where() {
+    let text = scenario_text(
+        r#"
+[[phase]]
+name = "moved"
+concurrency = 1
+count = 2
+"#,
+    );
+    let server = Memory::new(|_| Reply::Raw {
+        after: ms(1),
+        bytes: b"HTTP/1.1 301 Moved\r\nlocation: /new/\r\ncontent-length: 0\r\n\r\n".to_vec(),
+    });
+    let record = run(&plan_with(&text, 1, &[]), &server);
+    let errors = only_phase(&record).errors.by_frequency();
+    assert_eq!(errors[0].key.cause, Cause::Status(301));
+    assert_eq!(
+        errors[0].detail,
+        "expected status 2xx, got 301 to `/new/`; redirects are not followed: aim the request at it"
+    );
+}
+
+#[test]
 fn a_refusing_target_is_not_hammered() {
     let text = scenario_text(
         r#"
