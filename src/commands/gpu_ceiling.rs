@@ -84,31 +84,15 @@ fn ceiling(record: &SuiteRecord, uuid: &str, simulated: bool) -> Option<Ceiling>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Measured, Stopped, SuiteGpu, TestOutcome, TestResult};
+    use crate::record::{Measured, SuiteGpu, TestOutcome, TestResult};
 
     fn record(simulated: bool, tests: &[(&str, f64)]) -> SuiteRecord {
         let results = tests.iter().map(|(test, median)| TestResult {
             test: (*test).to_owned(),
             outcome: TestOutcome::Measured(Measured {
                 unit: "TFLOP/s".to_owned(),
-                less_is_better: false,
                 median: *median,
-                q1: *median,
-                q3: *median,
-                min: *median,
-                max: *median,
-                samples: 1,
-                stopped: Stopped::Planned,
-                verified: None,
-                sm_clock_mhz: None,
-                power_watts: None,
-                temperature_celsius: None,
-                lower: None,
-                upper: None,
-                throttled_samples: 0,
-                power_capped_samples: 0,
-                peaks: Vec::new(),
-                timeline: Vec::new(),
+                ..Measured::default()
             }),
         });
         SuiteRecord {

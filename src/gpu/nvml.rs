@@ -138,11 +138,10 @@ impl Nvml {
     /// # Errors
     /// When the GPU or the driver is gone. A value that is merely not reported is `None`.
     pub fn read(&self, place: usize) -> Result<Reading, Unavailable> {
-        let (Some(gpu), Some(known)) = (self.gpus.get(place), self.known.get(place)) else {
-            return Err(Unavailable::NoDevice);
-        };
-        let device = self.device(gpu.index)?;
-        reading::read(&device, gpu.index, known.mig).map(|(reading, _)| reading)
+        let (index, known) = self.known(place)?;
+        // Asked for anew: a GPU that is gone is noticed here.
+        let device = self.device(index)?;
+        reading::read(&device, index, known.mig).map(|(reading, _)| reading)
     }
 
     /// What the driver has counted of a GPU up to now.
@@ -150,8 +149,8 @@ impl Nvml {
     /// # Errors
     /// When the GPU or the driver is gone. A counter that is merely not kept is `None`.
     pub fn count(&self, place: usize) -> Result<Counters, Unavailable> {
-        let (index, known) = self.known(place)?;
-        counters::read(&known.handle.device(&self.library), index)
+        let (device, index) = self.device_at(place)?;
+        counters::read(&device, index)
     }
 
     /// Samples that the driver has taken of a GPU since this moment of its clock, oldest first. None of
@@ -165,8 +164,7 @@ impl Nvml {
         what: Sampled,
         since_unix_us: u64,
     ) -> Result<Vec<DriverSample>, Unavailable> {
-        let (index, known) = self.known(place)?;
-        let device = known.handle.device(&self.library);
+        let (device, index) = self.device_at(place)?;
         samples::read(&device, what, since_unix_us)
             .map_err(|error| Unavailable::of_gpu(index, &error))
     }
@@ -182,9 +180,8 @@ impl Nvml {
     /// # Errors
     /// When the list cannot be had: nothing then is known of any process.
     pub fn processes(&self, place: usize) -> Result<Vec<ProcessMemory>, Unavailable> {
-        let (index, known) = self.known(place)?;
-        processes::read(&known.handle.device(&self.library))
-            .map_err(|error| Unavailable::of_gpu(index, &error))
+        let (device, index) = self.device_at(place)?;
+        processes::read(&device).map_err(|error| Unavailable::of_gpu(index, &error))
     }
 
     /// What a GPU, or one of its MIG instances, has done since the last call: `None` in the first call,
@@ -197,8 +194,7 @@ impl Nvml {
         place: usize,
         part: Option<MigPart>,
     ) -> Result<Option<Activity>, Unavailable> {
-        let (index, known) = self.known(place)?;
-        let device = known.handle.device(&self.library);
+        let (device, index) = self.device_at(place)?;
         let instance = part.map(|part| part.instance);
         self.gpm
             .since_last(&self.library, &device, place, instance)

@@ -3,7 +3,6 @@
 
 use super::suite::Measured;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::str::FromStr;
 
 /// A demand on one test.
@@ -31,16 +30,9 @@ pub enum Least {
 }
 
 /// Why a text is no demand.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct FloorError(String);
-
-impl fmt::Display for FloorError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for FloorError {}
 
 /// Units as they may be written, with the suite's own unit and the factor to it.
 const UNITS: &[(&str, &str, f64)] = &[

@@ -143,7 +143,7 @@ pub enum TestOutcome {
 }
 
 /// A measurement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Unit of all values: `GB/s` (10⁹ bytes), `TFLOP/s`, `TOP/s`, `µs`, `×`.
     pub unit: String,
@@ -225,12 +225,13 @@ pub struct PeerPair {
 }
 
 /// Why a measurement ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
     /// The samples agree: their standard deviation is below half a percent of their mean.
     Steady,
     /// All planned samples were taken.
+    #[default]
     Planned,
     /// The time for this test was over; the samples differ more than wanted.
     TimeLimit,

@@ -22,4 +22,4 @@ pub use folder::{Making, RunFolder, StoreError, append_file, new_run_id, write_f
 pub use journal::{JournalReader, JournalWriter, is_being_written, read_journal};
 pub use prune::{Decision, Rules, decide};
 pub use runs::{StoredRun, StoredRuns, comparable_passes, merged, read_record, summary_of};
-pub use suites::{read_suite, suites_newest_first};
+pub use suites::{read_suite, read_suite_file, suites_newest_first};

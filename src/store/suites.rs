@@ -1,7 +1,8 @@
 //! Folders of the GPU suite: a record in one file, and no journal.
 
 use super::folder::RunFolder;
-use crate::record::SuiteRecord;
+use crate::record::{SUITE_SCHEMA, SuiteRecord};
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 impl RunFolder {
@@ -59,16 +60,32 @@ pub fn suites_newest_first(results: &Path) -> impl Iterator<Item = SuiteRecord> 
 /// The record of a run of the GPU suite.
 ///
 /// # Errors
-/// When it cannot be read or makes no sense, with its path.
+/// When it cannot be read, makes no sense, or is of a newer format, with its path.
 pub fn read_suite(folder: &RunFolder) -> Result<SuiteRecord, String> {
-    let path = folder.suite_path();
+    read_suite_file(&folder.suite_path())
+}
+
+/// The version of the format by itself: whatever else a newer one has must not hide it.
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
+}
+
+/// The record of a run of the GPU suite, by the path of the file.
+///
+/// # Errors
+/// As [`read_suite`].
+pub fn read_suite_file(path: &Path) -> Result<SuiteRecord, String> {
+    let shown = path.display();
     #[expect(clippy::disallowed_methods, reason = "the store reads what it writes")]
-    let bytes = std::fs::read(&path)
-        .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        format!(
-            "`{}` is no record of the GPU suite: {error}",
-            path.display()
-        )
-    })
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+    let makes_no_sense = |error| format!("`{shown}` is no record of the GPU suite: {error}");
+    let Version { schema } = serde_json::from_slice(&bytes).map_err(makes_no_sense)?;
+    if schema > SUITE_SCHEMA {
+        return Err(format!(
+            "`{shown}` has version {schema} of the format, and this program knows {SUITE_SCHEMA}: use the \
+             version of bench that wrote it, or a newer one"
+        ));
+    }
+    serde_json::from_slice(&bytes).map_err(makes_no_sense)
 }

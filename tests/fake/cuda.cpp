@@ -9,9 +9,10 @@
  *   version NUMBER              of the driver's CUDA, for example 12000
  *   devices COUNT
  *   capability MAJOR MINOR
+ *   memory MIB                  of each device
  *   peers                       devices reach each other
  *   fail FUNCTION CODE [AFTER]  what a function answers, after so many calls that went well
- *   corrupt KERNEL              a kernel whose first result is wrong
+ *   corrupt KERNEL [AFTER]      a kernel whose first result is wrong, after so many launches that were right
  *
  * As the real one does, it shows only the devices that CUDA_VISIBLE_DEVICES lists, by number, in that order,
  * up to the first that is not there.
@@ -135,7 +136,9 @@ struct failure { int code; int after; };
 static std::map<std::string, failure> failures;
 static std::map<std::string, int> calls;
 static std::string corrupt;
+static int corrupt_after;
 static int peers;
+static u64 memory = 256ull << 20;
 static int init_code, version = 12000, devices = 1, major_capability = 8, minor_capability = 0;
 
 static void read_script() {
@@ -149,7 +152,8 @@ static void read_script() {
     while (fgets(line, sizeof line, file)) {
         int code = 0, after = 0;
         if (sscanf(line, "fail %95s %d %d", name, &code, &after) >= 2) failures[name] = {code, after};
-        else if (sscanf(line, "corrupt %95s", name) == 1) corrupt = name;
+        else if (sscanf(line, "corrupt %95s %d", name, &after) >= 1) { corrupt = name; corrupt_after = after; }
+        else if (sscanf(line, "memory %d", &code) == 1) memory = (u64)code << 20;
         else if (strncmp(line, "peers", 5) == 0) peers = 1;
         else if (sscanf(line, "init %d", &init_code) == 1) {}
         else if (sscanf(line, "version %d", &version) == 1) {}
@@ -188,7 +192,6 @@ static std::recursive_mutex turn;
 /* ---- the driver's functions --------------------------------------------------------------------- */
 
 typedef u64 pointer;
-static const u64 MEMORY = 256ull << 20;
 static u64 allocated;
 static std::map<pointer, size_t> sizes;
 struct launch { const kernel *of; u32 grid[3], block; std::vector<std::vector<char>> values; };
@@ -206,7 +209,7 @@ int cuDeviceGet(int *out, int ordinal) {
 }
 int cuDeviceGetName(char *out, int size, int device) { ANSWER(); snprintf(out, size, "SIMULATED GPU %d", device); return 0; }
 int cuDeviceGetUuid(unsigned char *out, int device) { ANSWER(); memset(out, 0, 16); out[15] = (unsigned char)device; return 0; }
-int cuDeviceTotalMem_v2(size_t *out, int) { ANSWER(); *out = MEMORY; return 0; }
+int cuDeviceTotalMem_v2(size_t *out, int) { ANSWER(); *out = memory; return 0; }
 int cuDeviceGetAttribute(int *out, int attribute, int device) {
     ANSWER();
     switch (attribute) {
@@ -241,7 +244,7 @@ int cuEventSynchronize(void *) { ANSWER(); return 0; }
 int cuEventElapsedTime(float *out, void *from, void *to) { ANSWER(); *out = (float)(*(u64 *)to - *(u64 *)from) / 1e6f; return 0; }
 int cuMemAlloc_v2(pointer *out, size_t size) {
     ANSWER();
-    if (allocated + size > MEMORY) return 2;
+    if (allocated + size > memory) return 2;
     void *block = nullptr;
     if (posix_memalign(&block, 256, size ? size : 1)) return 2;
     allocated += size;
@@ -250,7 +253,7 @@ int cuMemAlloc_v2(pointer *out, size_t size) {
     return 0;
 }
 int cuMemFree_v2(pointer block) { std::lock_guard<std::recursive_mutex> guard(turn); allocated -= sizes[block]; sizes.erase(block); free((void *)block); return 0; }
-int cuMemGetInfo_v2(size_t *available, size_t *total) { ANSWER(); *available = MEMORY - allocated; *total = MEMORY; return 0; }
+int cuMemGetInfo_v2(size_t *available, size_t *total) { ANSWER(); *available = memory - allocated; *total = memory; return 0; }
 int cuMemHostAlloc(void **out, size_t size, unsigned) { ANSWER(); return posix_memalign(out, 4096, size) ? 2 : 0; }
 int cuMemFreeHost(void *block) { free(block); return 0; }
 static int copy(void *to, const void *from, size_t size) { memmove(to, from, size); return 0; }
@@ -292,7 +295,7 @@ int cuLaunchKernel(const void *function, u32 x, u32 y, u32 z, u32 block, u32, u3
     }
     execute(&found.second, grid, block, values);
     /* The first argument is where results go. */
-    if (found.first == corrupt) **(u32 **)values[0] ^= 0x40004000;
+    if (found.first == corrupt && corrupt_after-- <= 0) **(u32 **)values[0] ^= 0x40004000;
     return 0;
 }
 int cuStreamBeginCapture_v2(void *, int) { ANSWER(); recording = new std::vector<launch>(); return 0; }

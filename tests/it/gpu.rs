@@ -533,6 +533,22 @@ fn counters_of_the_driver_give_shares_rates_and_energy() {
 }
 
 #[test]
+fn pcie_traffic_has_one_source_and_says_which() {
+    let counted = "pcie_sent 0 1000000\npcie_received 0 2000000\n";
+    let note = |probe: &NvmlProbe| series(probe, "gpu.pcie.sent[0]").note.expect("a note");
+    let by_driver = probe(&format!("gpu SIMULATED H200\n{counted}"));
+    assert!(note(&by_driver).contains("the driver's counters"));
+    let script = format!("gpu SIMULATED H200\ngpm 70 60 50 90\n{counted}");
+    let mut by_itself = probe(&script);
+    assert!(note(&by_itself).contains("GPM"));
+    later(&mut by_itself, Duration::ZERO);
+    let values = later(&mut by_itself, Duration::from_secs(1));
+    // The fake's own counters do not tell it, and what the driver counts is not mixed in.
+    assert_eq!(of(&values, "gpu.sm_active[0]"), Some(0.7));
+    assert_eq!(of(&values, "gpu.pcie.sent[0]"), None);
+}
+
+#[test]
 fn energy_that_is_not_counted_is_integrated_and_says_so() {
     let mut probe = probe("gpu SIMULATED H200\npower_mw 400000\n");
     later(&mut probe, Duration::ZERO);

@@ -158,6 +158,57 @@ fn what_the_driver_refuses_is_a_named_failure() {
     }
 }
 
+/// Those that were measured before stay so, and so does the other GPU.
+#[test]
+fn a_gpu_that_goes_wrong_under_way_loses_what_comes_after_and_nothing_else() {
+    let tests = "--only=memory.read,memory.copy,memory.triad";
+    // The suite looks after each test whether the GPU still answers: here not after the second.
+    let (_, said) = gpu("fail cuCtxSynchronize 719 1", &["--json", tests]);
+    let record = json(&said.exits(1));
+    let results = record["gpus"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 2, "{record:#}");
+    assert!(results[0]["outcome"]["measured"].is_object(), "{record:#}");
+    let failure = record["gpus"][0]["failure"].as_str().unwrap();
+    assert!(failure.contains("the device may be lost"), "{failure}");
+    assert!(record["headline"].as_str().unwrap().starts_with("GPU 0: "));
+    // The first of two is measured whole, the second is lost.
+    let script = "devices 2\nfail cuCtxSynchronize 719 3";
+    let (bench, said) = gpu(script, &["--json", tests]);
+    let record = json(&said.exits(1));
+    assert_eq!(record["gpus"][0]["failure"], Value::Null, "{record:#}");
+    assert_eq!(record["gpus"][0]["results"].as_array().unwrap().len(), 3);
+    assert!(record["gpus"][1]["failure"].is_string(), "{record:#}");
+    assert!(bench.read("report.html").contains("the device may be lost"));
+    // It computes rightly for a while.
+    let (_, said) = gpu(
+        "corrupt tensor_bf16 40",
+        &["--json", "--only=mma.bf16,sustain"],
+    );
+    let record = json(&said);
+    assert!(
+        outcome(&record, "mma.bf16")["measured"].is_object(),
+        "{record:#}"
+    );
+}
+
+/// NVML loses sight of the GPU while the suite runs: the figures stay, and that is told.
+#[test]
+fn telemetry_that_is_lost_under_way_is_no_reason_to_lose_the_figures() {
+    let script = "gpu SIMULATED GPU 0\nfield 4 0\nlost 2\n";
+    let (_, said) = with_nvml(script, &["--json"]);
+    let record = json(&said.exits(3));
+    assert!(
+        outcome(&record, "memory.copy")["measured"].is_object(),
+        "{record:#}"
+    );
+    let headline = record["headline"].as_str().unwrap();
+    assert!(
+        headline.contains("read before the tests and not after them")
+            && headline.contains("GPU 0 is lost"),
+        "{headline}"
+    );
+}
+
 #[test]
 fn several_gpus_are_measured_one_by_one_and_all_at_once() {
     let (_, said) = gpu("devices 3", &["--json", "--only=pcie.to_device"]);
@@ -315,9 +366,29 @@ fn a_gpu_is_compared_with_its_own_earlier_record() {
         "{}",
         said.stderr
     );
-    bench.write("broken.json", "{\"schema\": 99}");
+    bench.write("broken.json", "{\"schema\": 1}");
     let said = run(&["--baseline=broken.json"]).exits(2);
-    assert!(said.stderr.contains("broken.json"), "{}", said.stderr);
+    assert!(
+        said.stderr
+            .contains("`broken.json` is no record of the GPU suite"),
+        "{}",
+        said.stderr
+    );
+    // One of a newer format need have nothing that this one has.
+    bench.write("newer.json", "{\"schema\": 99, \"gpus\": \"elsewhere\"}");
+    let said = run(&["--baseline=newer.json"]).exits(2);
+    assert!(
+        said.stderr
+            .contains("`newer.json` has version 99 of the format, and this program knows "),
+        "{}",
+        said.stderr
+    );
+    let said = bench.run(&["compare", "newer.json", "newer.json"]).exits(2);
+    assert!(
+        said.stderr.contains("has version 99 of the format"),
+        "{}",
+        said.stderr
+    );
 }
 
 /// The products are computed by a fake library on the CPU: what is tested is what is asked of it, and
@@ -370,6 +441,17 @@ fn products_of_cublaslt_are_checked_in_every_precision() {
     let failed = outcome(&record, "gemm.f16")["failed"].as_str().unwrap();
     assert!(
         failed.contains("`cublasLtMatmul` failed with status 13"),
+        "{failed}"
+    );
+
+    // What the library works in does not fit beside what others have of the memory.
+    let (argument, _fake) = library("");
+    let (_, said) = gpu("memory 16", &["--json", "--only=gemm.bf16", &argument]);
+    let record = json(&said.exits(1));
+    let failed = outcome(&record, "gemm.bf16")["failed"].as_str().unwrap();
+    assert!(
+        failed.contains("its workspace of 32 MiB does not fit: 1")
+            && failed.contains("MiB of the GPU's memory are free"),
         "{failed}"
     );
 

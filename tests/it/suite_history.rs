@@ -2,7 +2,7 @@
 
 use crate::support::postgres;
 use crate::support::program::Bench;
-use bench::record::{Measured, Peak, Stopped, SuiteGpu, SuiteRecord, TestOutcome, TestResult};
+use bench::record::{Measured, Peak, SuiteGpu, SuiteRecord, TestOutcome, TestResult};
 use std::path::Path;
 
 /// A run of the suite on two made-up GPUs, of which the second copies at so many GB/s.
@@ -18,21 +18,12 @@ fn suite(id: &str, began: &str, slower: f64) -> SuiteRecord {
             min: median * 0.98,
             max: median * 1.02,
             samples: 30,
-            stopped: Stopped::Planned,
-            verified: None,
-            sm_clock_mhz: None,
-            power_watts: None,
-            temperature_celsius: None,
-            lower: None,
-            upper: None,
-            throttled_samples: 0,
-            power_capped_samples: 0,
-            timeline: Vec::new(),
             peaks: vec![Peak {
                 name: "datasheet".to_owned(),
                 value: 3350.0,
                 source: "made up".to_owned(),
             }],
+            ..Measured::default()
         }),
     };
     let gpu = |ordinal: u32, copy: f64| SuiteGpu {

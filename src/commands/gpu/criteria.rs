@@ -2,13 +2,14 @@
 
 use super::GpuOptions;
 use crate::commands::input::CommandError;
-use crate::gpu::suite::TESTS;
-use crate::record::{Floor, SUITE_SCHEMA, SuiteCriteria, SuiteRecord};
+use crate::gpu::suite::is_test;
+use crate::record::{Floor, SuiteCriteria, SuiteRecord};
+use crate::store::{RunFolder, read_suite_file};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 /// The name of a record within its folder.
-const RECORD: &str = "gpu.json";
+const RECORD: &str = RunFolder::SUITE;
 
 /// Reads all of it, so that nothing is measured in vain.
 pub(super) fn read(options: &GpuOptions) -> Result<SuiteCriteria, CommandError> {
@@ -22,7 +23,7 @@ pub(super) fn read(options: &GpuOptions) -> Result<SuiteCriteria, CommandError> 
         floors.push(floor.clone());
     }
     for floor in &floors {
-        if !TESTS.iter().any(|test| test.name == floor.test) {
+        if !is_test(&floor.test) {
             return Err(CommandError::setup(
                 format!(
                     "a floor is set for `{}`, and there is no such test",
@@ -69,23 +70,7 @@ pub(in crate::commands) fn read_record(
             "give the file, its folder, or the name of the folder below --results",
         ));
     };
-    let shown = path.display();
-    let record: SuiteRecord = serde_json::from_str(&read_text(&path)?).map_err(|error| {
-        CommandError::setup(
-            format!("{shown} is no record of a GPU suite: {error}"),
-            "`bench gpu` writes one as gpu.json",
-        )
-    })?;
-    if record.schema > SUITE_SCHEMA {
-        let schema = record.schema;
-        return Err(CommandError::setup(
-            format!(
-                "{shown} has version {schema} of the format, and this program knows {SUITE_SCHEMA}"
-            ),
-            "use the version of bench that wrote it, or a newer one",
-        ));
-    }
-    Ok(record)
+    read_suite_file(&path).map_err(|error| CommandError::setup(error, ""))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the user named this file")]
@@ -131,7 +116,7 @@ fn collect(
         match value.get_ref() {
             DeValue::Table(inner) => collect(inner, &format!("{name}."), floors)?,
             DeValue::String(text) => {
-                if !TESTS.iter().any(|test| test.name == name) {
+                if !is_test(&name) {
                     return Err((key.span().start, format!("there is no test `{name}`")));
                 }
                 let least = text

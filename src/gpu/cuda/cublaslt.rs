@@ -5,7 +5,7 @@
 #![expect(unsafe_code, reason = "functions of a C library, found by their names")]
 
 use super::device::Device;
-use super::library::Handle;
+use super::library::{CudaError, Handle};
 use super::memory::Buffer;
 use super::stream::Stream;
 use libloading::Library;
@@ -30,38 +30,50 @@ pub enum LtUnavailable {
     SymbolMissing(String, &'static str),
 }
 
-/// A function of the library that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LtError {
-    /// The function.
-    pub call: &'static str,
-    /// Its `cublasStatus_t`.
-    pub status: i32,
+/// Why there is no product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LtError {
+    /// A function of the library failed.
+    #[error("`{call}` failed with status {status}: {}", meaning(*status))]
+    Call {
+        /// The function.
+        call: &'static str,
+        /// Its `cublasStatus_t`.
+        status: i32,
+    },
+    /// There is no memory for what the library works in.
+    #[error(
+        "its workspace of {} MiB does not fit: {} MiB of the GPU's memory are free; see who else uses the GPU",
+        .needed >> 20, .free >> 20
+    )]
+    NoMemory {
+        /// How much it takes, in bytes.
+        needed: usize,
+        /// How much there is.
+        free: usize,
+    },
+    /// The driver failed.
+    #[error("{0}")]
+    Driver(#[from] CudaError),
 }
 
 impl LtError {
-    /// There is no way to compute this on this device.
+    /// The status that says that there is no way to compute this on this device.
     pub const NOT_SUPPORTED: i32 = 15;
 }
 
-impl fmt::Display for LtError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { call, status } = self;
-        let meaning = match status {
-            1 => "the library is not initialized, or does not fit the driver",
-            3 => "out of memory",
-            7 => "invalid value",
-            8 => "the device is too old",
-            13 => "the GPU failed to execute it",
-            14 => "internal error",
-            15 => "not supported",
-            _ => "see the library's documentation",
-        };
-        write!(f, "`{call}` failed with status {status}: {meaning}")
+fn meaning(status: i32) -> &'static str {
+    match status {
+        1 => "the library is not initialized, or does not fit the driver",
+        3 => "out of memory",
+        7 => "invalid value",
+        8 => "the device is too old",
+        13 => "the GPU failed to execute it",
+        14 => "internal error",
+        15 => "not supported",
+        _ => "see the library's documentation",
     }
 }
-
-impl std::error::Error for LtError {}
 
 /// `cublasLtMatmulAlgo_t`.
 type Algorithm = [u64; 8];
@@ -137,7 +149,7 @@ fn check(call: &'static str, status: c_int) -> Result<(), LtError> {
     if status == 0 {
         return Ok(());
     }
-    Err(LtError { call, status })
+    Err(LtError::Call { call, status })
 }
 
 /// The library.
@@ -298,11 +310,15 @@ impl LtProduct {
     ) -> Result<Self, LtError> {
         // What NVIDIA recommends for Hopper; others need less.
         const WORKSPACE: usize = 32 << 20;
-        let short = |_| LtError {
-            call: "cuMemAlloc_v2",
-            status: 3,
+        let workspace = match Buffer::new(device, WORKSPACE) {
+            Err(error) if error.code == CudaError::OUT_OF_MEMORY => {
+                return Err(LtError::NoMemory {
+                    needed: WORKSPACE,
+                    free: device.free_bytes()?,
+                });
+            }
+            workspace => workspace?,
         };
-        let workspace = Buffer::new(device, WORKSPACE).map_err(short)?;
         let mut product = Self {
             lt: lt.clone(),
             of,
@@ -412,7 +428,7 @@ impl LtProduct {
         let _ = call!(functions, cublasLtMatmulPreferenceDestroy(preference));
         asked?;
         if found == 0 {
-            return Err(LtError {
+            return Err(LtError::Call {
                 call: "cublasLtMatmulAlgoGetHeuristic",
                 status: LtError::NOT_SUPPORTED,
             });

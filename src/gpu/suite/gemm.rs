@@ -20,13 +20,18 @@ impl From<LtError> for Fault {
         // Nor is the GPU at fault for a library that is newer than the driver, or than the GPU.
         const NOT_INITIALIZED: i32 = 1;
         const ARCHITECTURE_MISMATCH: i32 = 8;
-        let does_not_fit = error.status == LtError::NOT_SUPPORTED
-            || error.status == ARCHITECTURE_MISMATCH
-            || (error.call == "cublasLtCreate" && error.status == NOT_INITIALIZED);
-        if does_not_fit {
-            return Self::Skip(format!("cuBLASLt cannot compute it on this GPU: {error}"));
+        match error {
+            LtError::Driver(error) => Self::Cuda(error),
+            LtError::Call {
+                status: LtError::NOT_SUPPORTED | ARCHITECTURE_MISMATCH,
+                ..
+            }
+            | LtError::Call {
+                call: "cublasLtCreate",
+                status: NOT_INITIALIZED,
+            } => Self::Skip(format!("cuBLASLt cannot compute it on this GPU: {error}")),
+            LtError::Call { .. } | LtError::NoMemory { .. } => Self::Failed(error.to_string()),
         }
-        Self::Failed(error.to_string())
     }
 }
 

@@ -309,6 +309,14 @@ pub const TESTS: &[Test] = &[
     )),
 ];
 
+/// What is measured between every two GPUs.
+pub const PEER_TESTS: [&str; 3] = ["peer.copy", "peer.both_ways", "peer.latency"];
+
+/// Whether there is a test of this name, of one GPU or between two.
+pub fn is_test(name: &str) -> bool {
+    TESTS.iter().any(|test| test.name == name) || PEER_TESTS.contains(&name)
+}
+
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {

@@ -3,7 +3,7 @@
 use super::rig::Rig;
 use super::summary::Sample;
 use super::transfer::{fill, same};
-use super::{Effort, Fault, Suite, outcome};
+use super::{Effort, Fault, PEER_TESTS, Suite, outcome};
 use crate::gpu::cuda::{Buffer, Cuda, CudaError, Device, Event, Stream};
 use crate::record::{Measured, PeerPair, TestResult};
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl Suite {
             }
             Err(error) => {
                 pair.results = vec![TestResult {
-                    test: "peer.copy".to_owned(),
+                    test: PEER_TESTS[0].to_owned(),
                     outcome: outcome(Err(error.into())),
                 }];
             }
@@ -88,12 +88,13 @@ impl Between<'_> {
                 outcome: outcome(measured),
             });
         };
-        add("peer.copy", self.copy());
+        let [copy, both_ways, latency] = PEER_TESTS;
+        add(copy, self.copy());
         // The same in both orders.
         if both {
-            add("peer.both_ways", self.both_ways());
+            add(both_ways, self.both_ways());
         }
-        add("peer.latency", self.latency());
+        add(latency, self.latency());
         results
     }
 

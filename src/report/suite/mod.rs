@@ -189,6 +189,8 @@ pub fn suite_console(record: &SuiteRecord, judged: &SuiteJudgement, width: usize
 struct Gate<'a> {
     verdict: &'static str,
     gpu: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<u32>,
     together: bool,
     test: &'a str,
     against: String,
@@ -206,6 +208,7 @@ impl<'a> From<&'a SuiteGate> for Gate<'a> {
         Self {
             verdict: gate.verdict.as_str(),
             gpu: gate.gpu,
+            to: gate.to,
             together: gate.together,
             test: &gate.test,
             against: match &gate.against {

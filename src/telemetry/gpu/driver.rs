@@ -10,6 +10,7 @@ use crate::record::{SeriesInfo, SourceInfo, SourceState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// What is read from the buffer, with the metric that it becomes.
 pub(super) const SAMPLED: [(Sampled, &str); 2] = [
@@ -22,11 +23,15 @@ const LONGEST_US: u64 = 1_000_000;
 /// A reading that is older than this is no answer to what a GPU does now.
 const NEWEST_US: u64 = 2_000_000;
 
+/// A wall clock that moved against the run's own by more than this was set.
+const STEP_US: u64 = 200_000;
+
 /// Drains the driver's buffers of all GPUs that have them.
 #[derive(Debug)]
 pub struct DriverProbe {
     nvml: Arc<Nvml>,
     period: Duration,
+    clock: WallClock,
     /// In the order of the series.
     tracks: Vec<Track>,
 }
@@ -66,12 +71,19 @@ impl DriverProbe {
         is_there.then(|| Self {
             nvml: Arc::clone(nvml),
             period,
+            clock: WallClock::new(now, Instant::now()),
             tracks,
         })
     }
 
     /// Reads what is new into the tracks.
     fn drain(&mut self) -> Result<(), String> {
+        let now = now_unix_us();
+        if self.clock.was_set(now, Instant::now()) {
+            for track in &mut self.tracks {
+                track.stretches.begin_again(now);
+            }
+        }
         for track in &mut self.tracks {
             let since = track.stretches.last_us;
             let samples = self
@@ -80,6 +92,8 @@ impl DriverProbe {
                 .map_err(|reason| reason.to_string())?;
             samples
                 .into_iter()
+                // Until they are overwritten, the buffer holds those from before a clock was set back.
+                .filter(|sample| sample.at_unix_us <= now.saturating_add(STEP_US))
                 .for_each(|sample| track.stretches.add(sample));
         }
         Ok(())
@@ -145,6 +159,27 @@ fn now_unix_us() -> u64 {
     since_1970.map_or(0, |time| {
         u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
     })
+}
+
+/// Where the wall clock stood beside one that nobody sets.
+#[derive(Debug)]
+struct WallClock {
+    wall_us: u64,
+    at: Instant,
+}
+
+impl WallClock {
+    fn new(wall_us: u64, at: Instant) -> Self {
+        Self { wall_us, at }
+    }
+
+    /// Whether somebody set it since the last call.
+    fn was_set(&mut self, wall_us: u64, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.at).as_micros();
+        let expected = self.wall_us + u64::try_from(elapsed).unwrap_or(u64::MAX / 2);
+        *self = Self::new(wall_us, now);
+        wall_us.abs_diff(expected) > STEP_US
+    }
 }
 
 /// A stretch of time and what was known of it.
@@ -223,6 +258,14 @@ impl Stretches {
         }
     }
 
+    /// The clock was set: what was read by the old one has no place in the new one's time.
+    fn begin_again(&mut self, now_us: u64) {
+        *self = Self {
+            newest: self.newest,
+            ..Self::new(now_us.saturating_sub(STEP_US), self.least_us)
+        };
+    }
+
     fn finish(&mut self) {
         self.done.extend(self.open.take());
     }
@@ -262,6 +305,38 @@ mod tests {
             stretches(&[(1000, 0.0), (1020, 1.0), (1100, 0.0), (1150, 1.0)]),
             [(1000, 1100, 0.2)]
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_silences_nothing() {
+        let mut clock = WallClock::new(1_000_000 * MS, Instant::now());
+        let later = clock.at + Duration::from_secs(1);
+        // It runs a little fast or slow, and is no clock that was set.
+        assert!(!clock.was_set(1_001_050 * MS, later));
+        assert!(clock.was_set(1_000_000 * MS, later + Duration::from_secs(1)));
+        assert!(!clock.was_set(1_001_000 * MS, later + Duration::from_secs(2)));
+        assert!(clock.was_set(5_000_000 * MS, later + Duration::from_secs(3)));
+
+        let mut stretches = Stretches::new(0, 100 * MS);
+        let add = |stretches: &mut Stretches, at_ms: u64, value| {
+            stretches.add(DriverSample {
+                at_unix_us: at_ms * MS,
+                value,
+            });
+        };
+        add(&mut stretches, 9000, 1.0);
+        add(&mut stretches, 9100, 1.0);
+        stretches.begin_again(2000 * MS);
+        assert_eq!(stretches.done, []);
+        for at_ms in [2050, 2200, 2350] {
+            add(&mut stretches, at_ms, 0.5);
+        }
+        let done: Vec<(u64, u64)> = stretches
+            .done
+            .iter()
+            .map(|stretch| (stretch.from_us / MS, stretch.to_us / MS))
+            .collect();
+        assert_eq!(done, [(2050, 2200), (2200, 2350)]);
     }
 
     #[test]

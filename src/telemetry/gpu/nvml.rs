@@ -133,10 +133,11 @@ impl NvmlProbe {
                 }
             }
             Origin::HeldBack => info.refreshing(),
-            Origin::Pcie => keeps(
-                watch.inactive.is_none() || counters.pcie_sent_bytes.is_some(),
-                "PCIe traffic",
-            ),
+            Origin::Pcie if watch.inactive.is_none() => info
+                .refreshing()
+                .noting("from the GPU's own counters (GPM)"),
+            Origin::Pcie => keeps(counters.pcie_sent_bytes.is_some(), "PCIe traffic")
+                .noting("from the driver's counters of bytes, second by second"),
         })
     }
 
@@ -188,6 +189,7 @@ impl NvmlProbe {
         };
         let seen = Seen {
             reading: Some(&reading),
+            counts_itself: watch.inactive.is_none(),
             activity: activity.as_ref(),
             counters: counters.as_ref(),
             before: earlier.as_ref().map(|(before, at)| {

@@ -8,6 +8,8 @@ use crate::units::Dimension;
 pub(super) struct Seen<'a> {
     /// What NVML answers.
     pub(super) reading: Option<&'a Reading>,
+    /// Whether the GPU has counters of its own; then what the driver counts of the same is not mixed in.
+    pub(super) counts_itself: bool,
     /// What the GPU's own counters say; `None` where there is no new reading of them.
     pub(super) activity: Option<&'a Activity>,
     /// What the driver counts.
@@ -35,7 +37,7 @@ pub(super) enum Origin {
     Energy,
     /// The share of time with clocks held back, counted or looked at.
     HeldBack,
-    /// Traffic on the PCI bus, from the GPU's or the driver's counters.
+    /// Traffic on the PCI bus, from the GPU's own counters or else from the driver's.
     Pcie,
 }
 
@@ -142,12 +144,16 @@ pub(super) const SERIES: [GpuSeries; 22] = [
         },
     ),
     series("gpu.pcie.sent", Origin::Pcie, |gpu| {
-        let active = gpu.activity.and_then(|activity| activity.pcie_sent);
-        active.or_else(|| rate(gpu, |counters| counters.pcie_sent_bytes))
+        if gpu.counts_itself {
+            return gpu.activity?.pcie_sent;
+        }
+        rate(gpu, |counters| counters.pcie_sent_bytes)
     }),
     series("gpu.pcie.received", Origin::Pcie, |gpu| {
-        let active = gpu.activity.and_then(|activity| activity.pcie_received);
-        active.or_else(|| rate(gpu, |counters| counters.pcie_received_bytes))
+        if gpu.counts_itself {
+            return gpu.activity?.pcie_received;
+        }
+        rate(gpu, |counters| counters.pcie_received_bytes)
     }),
     series("gpu.pcie.replays", Origin::Counter("PCIe replays"), |gpu| {
         gpu.counters?.pcie_replays.map(|replays| replays as f64)

@@ -1,8 +1,8 @@
 //! Compares two records of GPU suites, test by test: better, same, worse or unclear.
 
 use super::Verdict;
-use super::speed::{Bounded, at_once, depends, measurements};
-use crate::record::{Difference, Measured, SuiteGpu, SuiteRecord};
+use super::speed::{Bounded, Place, depends};
+use crate::record::{Difference, Measured, PeerPair, SuiteGpu, SuiteRecord};
 use crate::verdict::Change;
 
 /// One test on one GPU.
@@ -59,10 +59,14 @@ pub fn compare_suites(old: &SuiteRecord, new: &SuiteRecord, margin: f64) -> Suit
             if let Some(gpu) = gpu.filter(|_| !together) {
                 differences.extend(of_gpus(before, gpu));
             }
-            let place = (before.ordinal, gpu, together);
-            let tests = measurements(before);
-            rows.extend(tests.map(|(test, before)| row(place, test, before, margin)));
+            let now = gpu.map(|gpu| Place::on(gpu, together));
+            rows.extend(tests(Place::on(before, together), now, margin));
         }
+    }
+    // Nor are there copies between GPUs.
+    for before in old.pairs.iter().filter(|_| !new.pairs.is_empty()) {
+        let now = counterpart_of_pair(before, old, new).map(Place::between);
+        rows.extend(tests(Place::between(before), now, margin));
     }
     let count = |change| rows.iter().filter(|row| row.change == change).count();
     let changes = [
@@ -112,6 +116,21 @@ fn counterpart<'a>(gpu: &SuiteGpu, others: &'a [SuiteGpu]) -> Option<&'a SuiteGp
     let place = |other: &&SuiteGpu| other.ordinal == gpu.ordinal && other.name == gpu.name;
     let all = || others.iter();
     all().find(same).or_else(|| all().find(place))
+}
+
+/// The copies between the same two GPUs.
+fn counterpart_of_pair<'a>(
+    pair: &PeerPair,
+    old: &SuiteRecord,
+    new: &'a SuiteRecord,
+) -> Option<&'a PeerPair> {
+    let now = |ordinal: u32| {
+        let before = old.gpus.iter().find(|gpu| gpu.ordinal == ordinal)?;
+        counterpart(before, &new.gpus).map(|gpu| gpu.ordinal)
+    };
+    let (from, to) = (now(pair.from)?, now(pair.to)?);
+    let mut pairs = new.pairs.iter();
+    pairs.find(|pair| (pair.from, pair.to) == (from, to))
 }
 
 fn differing(what: &str, old: String, new: String) -> Option<Difference> {
@@ -170,17 +189,27 @@ fn of_gpus(old: &SuiteGpu, new: &SuiteGpu) -> Vec<Difference> {
     .collect()
 }
 
-/// One test of a GPU, which is at a place in the old record, and may be in the new one.
+/// Each test of a place in the old record, which may be in the new one.
+fn tests(
+    old: Place<'_>,
+    now: Option<Place<'_>>,
+    margin: f64,
+) -> impl Iterator<Item = SuiteCompareRow> {
+    old.measurements()
+        .map(move |(test, before)| row(old, now, (test, before), margin))
+}
+
 fn row(
-    (place, gpu, together): (u32, Option<&SuiteGpu>, bool),
-    test: &str,
-    old: &Measured,
+    place: Place<'_>,
+    now: Option<Place<'_>>,
+    (test, old): (&str, &Measured),
     margin: f64,
 ) -> SuiteCompareRow {
+    let shown = now.unwrap_or(place);
     let mut row = SuiteCompareRow {
-        gpu: gpu.map_or(place, |gpu| gpu.ordinal),
-        together,
-        test: format!("{test}{}", at_once(together)),
+        gpu: shown.gpu,
+        together: shown.together,
+        test: shown.name(test),
         unit: old.unit.clone(),
         old: old.median,
         new: None,
@@ -188,11 +217,11 @@ fn row(
         change: Change::Unclear,
         reason: "the new record has no result of it".to_owned(),
     };
-    let Some(gpu) = gpu else {
+    let Some(now) = now else {
         "the new record does not have this GPU".clone_into(&mut row.reason);
         return row;
     };
-    let Some(new) = gpu.measured(test).filter(|new| new.unit == old.unit) else {
+    let Some(new) = now.measured(test).filter(|new| new.unit == old.unit) else {
         return row;
     };
     row.new = Some(new.median);

@@ -19,6 +19,13 @@ pub(super) fn judge(gpu: &SuiteGpu, findings: &mut Findings) {
             findings.add(verdict, Some(gpu.ordinal), reason);
         }
     }
+    if !health.before.is_empty() && health.after.is_empty() {
+        let reason = format!(
+            "its counters could be read before the tests and not after them: {}",
+            health.missing.join("; ")
+        );
+        findings.add(Verdict::Inconclusive, Some(gpu.ordinal), reason);
+    }
     let Some(link) = health.link else { return };
     let narrow = link.width < link.widest;
     if narrow || link.generation < link.highest_generation {

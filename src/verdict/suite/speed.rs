@@ -4,7 +4,9 @@
 //! it is bad, and is undecided otherwise.
 
 use super::{Finding, Findings, Verdict};
-use crate::record::{Least, Measured, SuiteCriteria, SuiteGpu, SuiteRecord, TestOutcome};
+use crate::record::{
+    Least, Measured, PeerPair, SuiteCriteria, SuiteGpu, SuiteRecord, TestOutcome, TestResult,
+};
 use crate::units;
 
 /// What a GPU is compared with.
@@ -23,8 +25,10 @@ pub enum Against {
 pub struct SuiteGate {
     /// How it ended.
     pub verdict: Verdict,
-    /// Which GPU, by its ordinal.
+    /// Which GPU, by its ordinal; of a copy between two, where it comes from.
     pub gpu: u32,
+    /// Of a copy between two GPUs, where it goes to.
+    pub to: Option<u32>,
     /// Whether all GPUs worked at once.
     pub together: bool,
     /// Name of the test.
@@ -57,9 +61,9 @@ pub(super) enum Depends {
 
 pub(super) fn depends(test: &str) -> Depends {
     match test {
-        "launch.enqueue" | "launch.round_trip" | "pcie.latency" => Depends::Host,
+        "launch.enqueue" | "launch.round_trip" | "pcie.latency" | "peer.latency" => Depends::Host,
         _ if test.starts_with("pcie.pageable") => Depends::Host,
-        _ if test.starts_with("pcie.") => Depends::Link,
+        _ if test.starts_with("pcie.") || test.starts_with(PEER) => Depends::Link,
         _ => Depends::Gpu,
     }
 }
@@ -72,6 +76,83 @@ impl Depends {
             Self::Host => 5.0,
         }
     }
+}
+
+/// How the names of tests between two GPUs begin.
+const PEER: &str = "peer.";
+
+/// Where tests ran: on a GPU by itself, on all of them at once, or between two.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) gpu: u32,
+    to: Option<u32>,
+    pub(super) together: bool,
+    results: &'a [TestResult],
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn on(gpu: &'a SuiteGpu, together: bool) -> Self {
+        Self {
+            gpu: gpu.ordinal,
+            to: None,
+            together,
+            results: &gpu.results,
+        }
+    }
+
+    pub(super) fn between(pair: &'a PeerPair) -> Self {
+        Self {
+            gpu: pair.from,
+            to: Some(pair.to),
+            together: false,
+            results: &pair.results,
+        }
+    }
+
+    /// A test with what is special about where it ran.
+    pub(super) fn name(&self, test: &str) -> String {
+        match self.to {
+            Some(to) => format!("{test} to GPU {to}"),
+            None if self.together => format!("{test} (all at once)"),
+            None => test.to_owned(),
+        }
+    }
+
+    /// What was measured here.
+    pub(super) fn measurements(self) -> impl Iterator<Item = (&'a str, &'a Measured)> {
+        self.results
+            .iter()
+            .filter_map(|result| match &result.outcome {
+                TestOutcome::Measured(measured) => Some((result.test.as_str(), measured)),
+                _ => None,
+            })
+    }
+
+    /// What a test measured here, if it did.
+    pub(super) fn measured(self, test: &str) -> Option<&'a Measured> {
+        let mut all = self.measurements();
+        all.find(|(name, _)| *name == test).map(|found| found.1)
+    }
+
+    fn outcome(self, test: &str) -> Option<&'a TestOutcome> {
+        let mut results = self.results.iter();
+        let found = results.find(|result| result.test == test);
+        found.map(|result| &result.outcome)
+    }
+}
+
+/// The pair of a record with these UUIDs.
+fn pair_of<'a>(record: &'a SuiteRecord, uuids: [&str; 2]) -> Option<&'a PeerPair> {
+    let mut pairs = record.pairs.iter();
+    pairs.find(|pair| uuids_of(record, pair) == Some(uuids))
+}
+
+fn uuids_of<'a>(record: &'a SuiteRecord, pair: &PeerPair) -> Option<[&'a str; 2]> {
+    let uuid = |ordinal: u32| {
+        let gpu = record.gpus.iter().find(|gpu| gpu.ordinal == ordinal)?;
+        (!gpu.uuid.is_empty()).then_some(gpu.uuid.as_str())
+    };
+    Some([uuid(pair.from)?, uuid(pair.to)?])
 }
 
 /// A value with its bounds.
@@ -148,19 +229,9 @@ pub(super) fn gates(
     gates
 }
 
-/// Measurements of a GPU.
-pub(super) fn measurements(gpu: &SuiteGpu) -> impl Iterator<Item = (&str, &Measured)> {
-    gpu.results
-        .iter()
-        .filter_map(|result| match &result.outcome {
-            TestOutcome::Measured(measured) => Some((result.test.as_str(), measured)),
-            _ => None,
-        })
-}
-
 /// A gate on a ratio. `what` names the other side.
 fn ratio_gate(
-    (gpu, together, test): (&SuiteGpu, bool, &str),
+    (place, test): (Place<'_>, &str),
     own: &Measured,
     other: Bounded,
     tolerance: f64,
@@ -181,8 +252,8 @@ fn ratio_gate(
         "at least"
     };
     let reason = format!(
-        "{test}{}: {} % ({} – {}) of {what}, {bound} {} % is demanded",
-        at_once(together),
+        "{}: {} % ({} – {}) of {what}, {bound} {} % is demanded",
+        place.name(test),
         percent(ratio.value),
         percent(ratio.lower),
         percent(ratio.upper),
@@ -190,8 +261,9 @@ fn ratio_gate(
     );
     Some(SuiteGate {
         verdict,
-        gpu: gpu.ordinal,
-        together,
+        gpu: place.gpu,
+        to: place.to,
+        together: place.together,
         test: test.to_owned(),
         against,
         unit: "ratio".to_owned(),
@@ -202,10 +274,6 @@ fn ratio_gate(
         samples: own.samples,
         reason,
     })
-}
-
-pub(super) fn at_once(together: bool) -> &'static str {
-    if together { " (all at once)" } else { "" }
 }
 
 /// Each GPU against the median of the others of its model. With one other there is no telling which of
@@ -226,7 +294,8 @@ fn siblings(
                     && other.power_limit_watts == gpu.power_limit_watts
             })
             .collect();
-        for (test, own) in measurements(gpu) {
+        let place = Place::on(gpu, together);
+        for (test, own) in place.measurements() {
             // The host is the same for all, and what differs is its own.
             if depends(test) == Depends::Host {
                 continue;
@@ -240,14 +309,13 @@ fn siblings(
             };
             let what = format!("the median of its {} siblings", known.len());
             let against = Against::Siblings(known.len());
-            let place = (gpu, together, test);
-            let gate = ratio_gate(place, own, middle, tolerance, (against, &what));
+            let gate = ratio_gate((place, test), own, middle, tolerance, (against, &what));
             match gate {
                 Some(gate) if known.len() > 1 => gates.push(gate),
                 Some(gate) if gate.verdict == Verdict::Fail => {
                     let reason = format!(
-                        "{test}{}: it and its only sibling differ by {:.1} %: one of the two is slow",
-                        at_once(together),
+                        "{}: it and its only sibling differ by {:.1} %: one of the two is slow",
+                        place.name(test),
                         (gate.observed.unwrap_or(1.0) - 1.0).abs() * 100.0
                     );
                     findings.add(Verdict::Inconclusive, Some(gpu.ordinal), reason);
@@ -310,7 +378,10 @@ fn against_baseline(
     for (together, gpus, old_gpus) in parts {
         for gpu in gpus {
             let Some(old) = old_gpus.iter().find(|old| old.uuid == gpu.uuid) else {
-                lacking.push((gpu.ordinal, together, "does not have it"));
+                lacking.push((
+                    gpu.ordinal,
+                    format!("does not have it{}", at_once(together)),
+                ));
                 continue;
             };
             if !together {
@@ -326,12 +397,31 @@ fn against_baseline(
                     Some(gpu.ordinal),
                 );
             }
-            let before = gates.len();
-            one_against_baseline((gpu, old, together), id, tolerance, gates);
-            if gates.len() == before && measurements(gpu).next().is_some() {
-                lacking.push((gpu.ordinal, together, "has no test in common with it"));
+            let places = [Place::on(gpu, together), Place::on(old, together)];
+            if !one_against_baseline(places, id, tolerance, gates) {
+                let what = format!("has no test in common with it{}", at_once(together));
+                lacking.push((gpu.ordinal, what));
             }
         }
+    }
+    // One that was told to measure no copies between GPUs has none of them.
+    let pairs = record.pairs.iter().filter(|_| !baseline.pairs.is_empty());
+    for pair in pairs {
+        let old = uuids_of(record, pair).and_then(|uuids| pair_of(baseline, uuids));
+        let what = match (old, &pair.unreachable) {
+            (None, _) => format!("has no copies from it to GPU {}", pair.to),
+            (Some(old), Some(reason)) if old.unreachable.is_none() => {
+                format!("has copies from it to GPU {}, and now {reason}", pair.to)
+            }
+            (Some(old), _) => {
+                let places = [Place::between(pair), Place::between(old)];
+                if one_against_baseline(places, id, tolerance, gates) {
+                    continue;
+                }
+                format!("has no test in common with it to GPU {}", pair.to)
+            }
+        };
+        lacking.push((pair.from, what));
     }
     for old in &baseline.gpus {
         if !old.uuid.is_empty() && record.gpus.iter().all(|gpu| gpu.uuid != old.uuid) {
@@ -339,19 +429,25 @@ fn against_baseline(
             findings.add(Verdict::Inconclusive, None, reason);
         }
     }
-    for (ordinal, together, what) in lacking {
-        let reason = format!("the baseline {id} {what}{}", at_once(together));
+    for (ordinal, what) in lacking {
+        let reason = format!("the baseline {id} {what}");
         findings.add(Verdict::Inconclusive, Some(ordinal), reason);
     }
 }
 
+fn at_once(together: bool) -> &'static str {
+    if together { " (all at once)" } else { "" }
+}
+
+/// Whether anything was to be compared, and was.
 fn one_against_baseline(
-    (gpu, old, together): (&SuiteGpu, &SuiteGpu, bool),
+    [place, old]: [Place<'_>; 2],
     id: &str,
     tolerance: f64,
     gates: &mut Vec<SuiteGate>,
-) {
-    for (test, own) in measurements(gpu) {
+) -> bool {
+    let before = gates.len();
+    for (test, own) in place.measurements() {
         let Some(before) = old.measured(test).filter(|before| before.unit == own.unit) else {
             continue;
         };
@@ -359,8 +455,13 @@ fn one_against_baseline(
             continue;
         };
         let against = Against::Baseline(id.to_owned());
-        let place = (gpu, together, test);
-        let gate = ratio_gate(place, own, bounded, tolerance, (against, "the baseline"));
+        let gate = ratio_gate(
+            (place, test),
+            own,
+            bounded,
+            tolerance,
+            (against, "the baseline"),
+        );
         let Some(mut gate) = gate else { continue };
         if gate.verdict == Verdict::Fail
             && let Some(clock) = slower_clock(own, before)
@@ -369,6 +470,7 @@ fn one_against_baseline(
         }
         gates.push(gate);
     }
+    gates.len() > before || place.measurements().next().is_none()
 }
 
 /// Whether the clock explains what was lost: then power, cooling and settings are where to look, and
@@ -384,26 +486,49 @@ fn slower_clock(own: &Measured, before: &Measured) -> Option<String> {
     })
 }
 
-/// What was demanded of each GPU.
+/// What was demanded of each GPU, and of what lies between them.
 fn floors(record: &SuiteRecord, criteria: &SuiteCriteria, gates: &mut Vec<SuiteGate>) {
+    let (between, alone): (Vec<_>, Vec<_>) = criteria
+        .floors
+        .iter()
+        .partition(|floor| floor.test.starts_with(PEER));
     for (together, gpus) in [(false, &record.gpus), (true, &record.together)] {
         for gpu in gpus {
-            for floor in &criteria.floors {
+            let place = Place::on(gpu, together);
+            for floor in &alone {
                 // At once only some of the tests are run.
-                if together && !gpu.results.iter().any(|it| it.test == floor.test) {
+                if together && place.outcome(&floor.test).is_none() {
                     continue;
                 }
-                gates.push(floor_gate(gpu, together, &floor.test, &floor.least));
+                gates.push(floor_gate(place, &floor.test, &floor.least));
             }
+        }
+    }
+    for floor in between {
+        let before = gates.len();
+        for pair in &record.pairs {
+            let place = Place::between(pair);
+            if let Some(reason) = &pair.unreachable {
+                gates.push(undecided(place, &floor.test, reason));
+            // Both ways at once are measured in one of the two orders.
+            } else if place.outcome(&floor.test).is_some() {
+                gates.push(floor_gate(place, &floor.test, &floor.least));
+            }
+        }
+        if let (true, Some(gpu)) = (gates.len() == before, record.gpus.first()) {
+            let why = "copies between GPUs were not measured: is there one GPU only?";
+            gates.push(undecided(Place::on(gpu, false), &floor.test, why));
         }
     }
 }
 
-fn floor_gate(gpu: &SuiteGpu, together: bool, test: &str, least: &Least) -> SuiteGate {
-    let undecided = |why: String| SuiteGate {
+/// A floor of which nothing can be said.
+fn undecided(place: Place<'_>, test: &str, why: &str) -> SuiteGate {
+    SuiteGate {
         verdict: Verdict::Inconclusive,
-        gpu: gpu.ordinal,
-        together,
+        gpu: place.gpu,
+        to: place.to,
+        together: place.together,
         test: test.to_owned(),
         against: Against::Floor,
         unit: String::new(),
@@ -412,28 +537,28 @@ fn floor_gate(gpu: &SuiteGpu, together: bool, test: &str, least: &Least) -> Suit
         upper: None,
         limit: None,
         samples: 0,
-        reason: format!("{test}{}: {why}", at_once(together)),
-    };
-    let outcome = gpu
-        .results
-        .iter()
-        .find(|result| result.test == test)
-        .map(|result| &result.outcome);
+        reason: format!("{}: {why}", place.name(test)),
+    }
+}
+
+fn floor_gate(place: Place<'_>, test: &str, least: &Least) -> SuiteGate {
+    let undecided = |why: &str| undecided(place, test, why);
+    let outcome = place.outcome(test);
     let measured = match outcome {
         Some(TestOutcome::Measured(measured)) => measured,
-        Some(TestOutcome::Skipped(why)) => return undecided(format!("skipped: {why}")),
+        Some(TestOutcome::Skipped(why)) => return undecided(&format!("skipped: {why}")),
         Some(TestOutcome::Wrong(_) | TestOutcome::Failed(_)) => {
-            return undecided("it has no valid result".to_owned());
+            return undecided("it has no valid result");
         }
-        None => return undecided("it did not run".to_owned()),
+        None => return undecided("it did not run"),
     };
     let limit = match least.in_unit(measured) {
         Ok(limit) => limit,
-        Err(why) => return undecided(why),
+        Err(why) => return undecided(&why),
     };
     let Some(bounded) = Bounded::of(measured) else {
         let few = format!("{} samples are too few", measured.samples);
-        return undecided(few);
+        return undecided(&few);
     };
     let word = if measured.less_is_better {
         "at most"
@@ -450,8 +575,8 @@ fn floor_gate(gpu: &SuiteGpu, together: bool, test: &str, least: &Least) -> Suit
         limit: Some(limit),
         samples: measured.samples,
         reason: format!(
-            "{test}{}: {} ({} – {}) {unit}, {word} {} {unit} is demanded{}",
-            at_once(together),
+            "{}: {} ({} – {}) {unit}, {word} {} {unit} is demanded{}",
+            place.name(test),
             number(bounded.value),
             number(bounded.lower),
             number(bounded.upper),
@@ -459,6 +584,6 @@ fn floor_gate(gpu: &SuiteGpu, together: bool, test: &str, least: &Least) -> Suit
             least.explain(),
             unit = measured.unit
         ),
-        ..undecided(String::new())
+        ..undecided("")
     }
 }

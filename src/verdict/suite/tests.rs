@@ -2,14 +2,13 @@
 
 use super::*;
 use crate::record::{
-    Health, Measured, PcieLink, Peak, Stopped, SuiteCriteria, TestResult, TuneSeries, Xid,
+    Health, Measured, PcieLink, Peak, PeerPair, SuiteCriteria, TestResult, TuneSeries, Xid,
 };
 use std::collections::BTreeMap;
 
 fn measured(median: f64, reach: f64) -> Measured {
     Measured {
         unit: "GB/s".to_owned(),
-        less_is_better: false,
         median,
         q1: median - reach / 2.0,
         q3: median + reach / 2.0,
@@ -18,19 +17,13 @@ fn measured(median: f64, reach: f64) -> Measured {
         min: median - reach,
         max: median + reach,
         samples: 10,
-        stopped: Stopped::Steady,
-        verified: None,
         sm_clock_mhz: Some(2000.0),
-        power_watts: None,
-        temperature_celsius: None,
-        throttled_samples: 0,
-        power_capped_samples: 0,
         peaks: vec![Peak {
             name: "datasheet".to_owned(),
             value: 200.0,
             source: "made up".to_owned(),
         }],
-        timeline: Vec::new(),
+        ..Measured::default()
     }
 }
 
@@ -292,6 +285,89 @@ fn wrong_results_and_heat_are_found_and_nothing_is_never_a_pass() {
         INCONCLUSIVE: nothing was measured
           INCONCLUSIVE nothing was measured
         ");
+}
+
+/// Two GPUs with copies between them, in both orders.
+fn linked(there: f64, back: f64) -> SuiteRecord {
+    let pair = |from, to, speed: f64| {
+        let result = |test: &str| TestResult {
+            test: test.to_owned(),
+            outcome: TestOutcome::Measured(measured(speed, 1.0)),
+        };
+        PeerPair {
+            from,
+            to,
+            unreachable: None,
+            results: vec![result("peer.copy")],
+        }
+    };
+    let mut record = of(vec![gpu(0, 100.0, 1.0), gpu(1, 100.0, 1.0)]);
+    record.pairs = vec![pair(0, 1, there), pair(1, 0, back)];
+    record
+}
+
+#[test]
+fn links_between_gpus_are_held_to_their_past_and_to_floors() {
+    let against = |new: &SuiteRecord, floors: &[&str], old: Option<SuiteRecord>| {
+        let criteria = SuiteCriteria {
+            baseline: old.map(Box::new),
+            floors: floors.iter().map(|floor| floor.parse().unwrap()).collect(),
+            ..SuiteCriteria::default()
+        };
+        let told = told(new, &criteria);
+        let lines = told.lines().filter(|line| !line.contains("memory.copy"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    // CUDA counted the GPUs the other way round: they are the same by their UUIDs.
+    let mut swapped = linked(290.0, 300.0);
+    for gpu in &mut swapped.gpus {
+        gpu.ordinal = 1 - gpu.ordinal;
+    }
+    let mut cut = linked(300.0, 290.0);
+    cut.pairs[0].unreachable = Some("there is no way".to_owned());
+    cut.pairs[0].results.clear();
+    let one = of(vec![gpu(0, 100.0, 1.0)]);
+    let usual = || linked(300.0, 290.0);
+    insta::assert_snapshot!(
+        [
+            against(&usual(), &[], Some(swapped)),
+            against(&linked(250.0, 260.0), &[], Some(usual())),
+            against(&cut, &["peer.copy=280GB/s"], Some(usual())),
+            against(&usual(), &[], Some(of(usual().gpus))),
+            against(&one, &["peer.copy=300GB/s"], None),
+        ]
+        .join("\n"),
+        @r"
+        PASS: 4 measurements on 2 GPUs, every result right, 4 gates passed
+          PASS 0 peer.copy to GPU 1: 100.0 % (99.3 – 100.7) of the baseline, at least 90.0 % is demanded
+          PASS 1 peer.copy to GPU 0: 100.0 % (99.3 – 100.7) of the baseline, at least 90.0 % is demanded
+        FAIL: GPU 0: peer.copy to GPU 1: 83.3 % (82.7 – 83.9) of the baseline, at least 90.0 % is demanded
+          FAIL 0 peer.copy to GPU 1: 83.3 % (82.7 – 83.9) of the baseline, at least 90.0 % is demanded
+          INCONCLUSIVE 1 peer.copy to GPU 0: 89.7 % (89.0 – 90.3) of the baseline, at least 90.0 % is demanded
+        INCONCLUSIVE: GPU 0: the baseline earlier has copies from it to GPU 1, and now there is no way
+          INCONCLUSIVE 0 the baseline earlier has copies from it to GPU 1, and now there is no way
+          PASS 1 peer.copy to GPU 0: 100.0 % (99.3 – 100.7) of the baseline, at least 90.0 % is demanded
+          INCONCLUSIVE 0 peer.copy to GPU 1: there is no way
+          PASS 1 peer.copy to GPU 0: 290 (289 – 291) GB/s, at least 280 GB/s is demanded
+        PASS: 4 measurements on 2 GPUs, every result right, 2 gates passed
+        INCONCLUSIVE: GPU 0: peer.copy: copies between GPUs were not measured: is there one GPU only?
+          INCONCLUSIVE 0 peer.copy: copies between GPUs were not measured: is there one GPU only?
+        "
+    );
+    // The same in a comparison.
+    let worse = compare_suites(&usual(), &linked(200.0, 290.0), 0.05);
+    assert_eq!(worse.verdict, Verdict::Fail);
+    assert_eq!(worse.rows.len(), 4);
+    assert_eq!(
+        (worse.rows[2].gpu, worse.rows[2].test.as_str()),
+        (0, "peer.copy to GPU 1")
+    );
+    assert!(
+        worse.headline.contains("GPU 0 peer.copy to GPU 1: -33.3 %"),
+        "{}",
+        worse.headline
+    );
+    assert_eq!(compare_suites(&usual(), &one, 0.05).rows.len(), 2);
 }
 
 #[test]
