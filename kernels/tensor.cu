@@ -31,9 +31,9 @@ RATE(tensor_bf16, mma_bf16, float)
 RATE(tensor_tf32, mma_tf32, float)
 RATE(tensor_s8, mma_s8, int)
 
-// c = max(0, a × bᵀ + bias): a has m rows and b n rows of k halves, c m rows of n; k and n are multiples
+// c = max(0, a × bᵀ + bias): a has m rows and b n rows of k numbers, c m rows of n; k and n are multiples
 // of 8. Blocks of 256 threads make tiles of 128 × 128, 32 deep, the next one on its way while one is used. A row in shared
-// memory is 40 halves apart from the next: 20 words, so that the 32 words a warp reads at once lie in 32
+// memory is 40 numbers apart from the next: 20 words, so that the 32 words a warp reads at once lie in 32
 // banks.
 const u32 TILE = 128, DEPTH = 32, APART = 40;
 
@@ -47,7 +47,8 @@ __device__ inline void load_tile(unsigned short *to, const unsigned short *from,
     }
 }
 
-KERNEL tensor_layer(unsigned short *c, const unsigned short *a, const unsigned short *b, const float *bias, u32 m, u32 n, u32 k) {
+template <void MULTIPLY(float (&)[4], const u32 (&)[4], const u32 (&)[2]), u32 PACK(float, float)>
+__device__ inline void layer(unsigned short *c, const unsigned short *a, const unsigned short *b, const float *bias, u32 m, u32 n, u32 k) {
     __shared__ __align__(16) unsigned short rows[2][TILE * APART];
     __shared__ __align__(16) unsigned short columns[2][TILE * APART];
     const u32 lane = threadIdx.x & 31, warp = threadIdx.x / 32, group = lane / 4, word = lane & 3;
@@ -89,7 +90,7 @@ KERNEL tensor_layer(unsigned short *c, const unsigned short *a, const unsigned s
 #pragma unroll
             for (int i = 0; i < 4; i++) {
 #pragma unroll
-                for (int j = 0; j < 4; j++) mma_f16(d[i][j], left[i], right[j]);
+                for (int j = 0; j < 4; j++) MULTIPLY(d[i][j], left[i], right[j]);
             }
         }
         __syncthreads();
@@ -106,8 +107,15 @@ KERNEL tensor_layer(unsigned short *c, const unsigned short *a, const unsigned s
                 const u32 row = first_row + warp_row + i * 16 + group + side * 8;
                 if (row >= m) continue;
                 const float x = d[i][j][side * 2] + low, y = d[i][j][side * 2 + 1] + high;
-                *(u32 *)(c + (u64)row * n + column) = halves(x > 0 ? x : 0, y > 0 ? y : 0);
+                *(u32 *)(c + (u64)row * n + column) = PACK(x > 0 ? x : 0, y > 0 ? y : 0);
             }
         }
     }
 }
+
+#define LAYER(NAME, MULTIPLY, PACK)                                                               \
+    KERNEL NAME(unsigned short *c, const unsigned short *a, const unsigned short *b, const float *bias, u32 m, u32 n, u32 k) { \
+        layer<MULTIPLY, PACK>(c, a, b, bias, m, n, k);                                            \
+    }
+LAYER(tensor_layer, mma_f16, halves)
+LAYER(tensor_layer_bf16, mma_bf16, bfloats)

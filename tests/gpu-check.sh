@@ -111,6 +111,13 @@ fi
 step hidden 20 "3" env CUDA_VISIBLE_DEVICES= "${gpu[@]}" --results="$out/hidden"
 step hidden-serve 20 "2" env CUDA_VISIBLE_DEVICES= "$binary" serve --port=0 --backend=cuda
 step too-large 20 "2" "$binary" serve --port=0 --backend=cuda --model-width=65536 --max-batch=1000000
+# The reference model in both precisions, verified at its start against the CPU; and on all GPUs at once.
+serve=("$binary" --quiet serve --port=0 --backend=cuda --until-stdin-closes)
+step serve-f16 60 "0" "${serve[@]}" --precision=f16
+step serve-bf16 60 "0" "${serve[@]}" --precision=bf16
+if [ "$gpus" -gt 1 ]; then
+  step serve-all 90 "0" "${serve[@]}" --gpu=all
+fi
 # Beside the records of the suite, so that the report relates the work to what the GPU can do.
 mkdir -p "$out/prod" && cp -R "$out/suite/." "$out/prod/"
 # The verdict on the service; FAIL and INCONCLUSIVE are findings, not faults of this check.

@@ -8,7 +8,9 @@ use super::history::{BaselineArgs, HistoryArgs, OriginArgs, PruneArgs, Regressio
 use crate::commands::{
     self, CapacityOptions, CommandError, Format, JudgeOptions, Loaded, RunOptions, ServeOptions,
 };
-use crate::scenario::{BackendChoice, Delay, ReferenceOptions, Scaling, Stall};
+use crate::scenario::{
+    BackendChoice, Delay, GpuChoice, Precision, ReferenceOptions, Scaling, Stall,
+};
 use crate::units;
 use anstream::ColorChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -401,6 +403,12 @@ pub(super) struct ServeArgs {
     /// What computes the model: `cuda` a GPU or nothing, `cpu`, `auto` a GPU if there is one that can.
     #[arg(long, value_name = "auto|cpu|cuda", default_value = "auto", value_parser = BackendChoice::parse)]
     pub(super) backend: BackendChoice,
+    /// Which GPUs compute: `first`, `all`, or a list of CUDA's numbers, UUIDs (or how they begin) and PCI addresses.
+    #[arg(long = "gpu", value_name = "GPU,…", default_value = "first", value_parser = GpuChoice::parse)]
+    pub(super) gpus: GpuChoice,
+    /// What the model's numbers are on a GPU: `f16` or `bf16`.
+    #[arg(long, value_name = "f16|bf16", default_value = "f16", value_parser = Precision::parse)]
+    pub(super) precision: Precision,
     /// Units of a hidden layer on a GPU, rounded up to a multiple of 256; as many as keep all of it busy unless given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(256..=BackendChoice::WIDEST as i64))]
     pub(super) model_width: Option<u32>,
@@ -477,6 +485,8 @@ impl From<ServeArgs> for ServeOptions {
             address: SocketAddr::new(args.host, args.port),
             reference: ReferenceOptions {
                 backend: args.backend,
+                gpus: args.gpus,
+                precision: args.precision,
                 model_width: args.model_width.map(|width| width as usize),
                 model_layers: args.model_layers.map(|layers| layers as usize),
                 seed: told.seed,
@@ -524,6 +534,8 @@ mod tests {
         assert_eq!(parse(&[]), ReferenceOptions::default());
         let told = ReferenceOptions {
             backend: BackendChoice::Cuda,
+            gpus: GpuChoice::parse("1,GPU-0000").unwrap(),
+            precision: Precision::Bf16,
             model_width: Some(512),
             model_layers: Some(0),
             seed: 7,

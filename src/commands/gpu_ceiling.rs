@@ -10,8 +10,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// Tests of dense products in half precision, the best first: what the reference model could reach.
-const TESTS: [&str; 4] = ["gemm.f16", "wgmma.f16", "layer.f16", "mma.f16"];
+/// Tests of dense products in the model's precision, the best first: what the reference model could reach.
+fn tests(precision: &str) -> &'static [&'static str] {
+    match precision {
+        "bf16" => &["gemm.bf16", "wgmma.bf16", "mma.bf16"],
+        // What older servers do not say was FP16.
+        _ => &["gemm.f16", "wgmma.f16", "layer.f16", "mma.f16"],
+    }
+}
 
 /// The books of a reference API that computes on a GPU, as a source of series: how fast it computes, and how
 /// long its GPU is busy with that.
@@ -46,34 +52,43 @@ pub(super) fn books(compute: &ServiceCompute) -> Option<MetricSource> {
                 BUSY_SERIES,
                 "reference_backend_busy_seconds_total",
                 Dimension::Ratio,
-                1.0,
+                // Seconds of all GPUs are added up.
+                1.0 / compute.gpus().count().max(1) as f64,
             ),
         ],
     })
 }
 
-/// The newest measurement of the GPU that computes, where there is one. One of a made-up GPU is none of a
+/// The newest measurement of all GPUs that compute, where there is one. One of a made-up GPU is none of a
 /// real one.
 pub(super) fn of(results: &Path, compute: &ServiceCompute) -> Option<Ceiling> {
-    let uuid = compute.gpu_uuid.as_ref()?;
-    store::suites_newest_first(results).find_map(|record| ceiling(&record, uuid, compute.simulated))
+    compute.gpu_uuid.as_ref()?;
+    store::suites_newest_first(results).find_map(|record| ceiling(&record, compute))
 }
 
-fn ceiling(record: &SuiteRecord, uuid: &str, simulated: bool) -> Option<Ceiling> {
-    if record.simulated != simulated {
+fn ceiling(record: &SuiteRecord, compute: &ServiceCompute) -> Option<Ceiling> {
+    if record.simulated != compute.simulated {
         return None;
     }
-    let gpu = record.gpus.iter().find(|gpu| gpu.uuid == uuid)?;
-    let found = TESTS
+    let all_measured = |test: &str| {
+        compute
+            .gpus()
+            .map(|uuid| {
+                let gpu = record.gpus.iter().find(|gpu| gpu.uuid == uuid)?;
+                let measured = gpu.measured(test)?;
+                (measured.unit == "TFLOP/s").then_some(measured.median)
+            })
+            .sum::<Option<f64>>()
+    };
+    let (test, sum) = tests(&compute.precision)
         .iter()
-        .find_map(|test| Some((test, gpu.measured(test)?)));
-    let (test, measured) = found.filter(|(_, measured)| measured.unit == "TFLOP/s")?;
+        .find_map(|test| Some((test, all_measured(test)?)))?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "operations per second fit"
     )]
-    let operations_per_second = (measured.median * 1e12) as u64;
+    let operations_per_second = (sum * 1e12) as u64;
     Some(Ceiling {
         test: (*test).to_owned(),
         operations_per_second,
@@ -98,23 +113,48 @@ mod tests {
         SuiteRecord {
             id: "then".to_owned(),
             simulated,
-            gpus: vec![SuiteGpu {
-                uuid: "GPU-1".to_owned(),
-                results: results.collect(),
-                ..SuiteGpu::default()
-            }],
+            gpus: ["GPU-1", "GPU-2"]
+                .map(|uuid| SuiteGpu {
+                    uuid: uuid.to_owned(),
+                    results: results.clone().collect(),
+                    ..SuiteGpu::default()
+                })
+                .to_vec(),
             ..SuiteRecord::default()
         }
     }
 
     #[test]
-    fn the_best_measurement_of_the_same_gpu_is_the_ceiling() {
-        let all = [("mma.f16", 1.5), ("wgmma.f16", 2.5), ("fp32.fma", 9.0)];
-        let found = ceiling(&record(false, &all), "GPU-1", false).expect("measured");
+    fn the_best_measurement_of_the_same_gpus_is_the_ceiling() {
+        let all = [
+            ("mma.f16", 1.5),
+            ("wgmma.f16", 2.5),
+            ("mma.bf16", 1.25),
+            ("fp32.fma", 9.0),
+        ];
+        let of = |uuid: &str| ServiceCompute {
+            gpu_uuid: Some(uuid.to_owned()),
+            ..ServiceCompute::default()
+        };
+        let found = ceiling(&record(false, &all), &of("GPU-1")).expect("measured");
         assert_eq!(found.test, "wgmma.f16");
         assert_eq!(found.operations_per_second, 2_500_000_000_000);
-        assert_eq!(ceiling(&record(false, &all), "GPU-2", false), None);
-        assert_eq!(ceiling(&record(true, &all), "GPU-1", false), None);
-        assert_eq!(ceiling(&record(false, &all[2..]), "GPU-1", false), None);
+        assert_eq!(ceiling(&record(false, &all), &of("GPU-3")), None);
+        assert_eq!(ceiling(&record(true, &all), &of("GPU-1")), None);
+        assert_eq!(ceiling(&record(false, &all[3..]), &of("GPU-1")), None);
+        // In the model's own precision, and of all its GPUs together.
+        let both = ServiceCompute {
+            precision: "bf16".to_owned(),
+            other_gpus: vec!["GPU-2".to_owned()],
+            ..of("GPU-1")
+        };
+        let found = ceiling(&record(false, &all), &both).expect("measured");
+        assert_eq!(found.test, "mma.bf16");
+        assert_eq!(found.operations_per_second, 2_500_000_000_000);
+        let one_unknown = ServiceCompute {
+            other_gpus: vec!["GPU-3".to_owned()],
+            ..of("GPU-1")
+        };
+        assert_eq!(ceiling(&record(false, &all), &one_unknown), None);
     }
 }

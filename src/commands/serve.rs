@@ -8,7 +8,6 @@ use crate::record::ServiceCompute;
 use crate::reference::{self, Compute, Server, Truth};
 use crate::scenario::ReferenceOptions;
 use crate::store;
-use crate::units;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -70,7 +69,11 @@ async fn serve_until_stopped(options: &ServeOptions, output: Output) -> Result<(
         compute: Some(compute.info().clone()),
     };
     let server = Server::start_on(&options.reference, compute);
-    let said = ready.compute.as_ref().map(describe).unwrap_or_default();
+    let said = ready
+        .compute
+        .as_ref()
+        .map(ServiceCompute::describe)
+        .unwrap_or_default();
     let ready = serde_json::to_string(&ready).unwrap_or_default();
     output.result(&format!("{ready}\n"));
     output.say(&format!(
@@ -111,20 +114,6 @@ async fn serve_until_stopped(options: &ServeOptions, output: Output) -> Result<(
         write_truth(path, &server.truth())?;
     }
     served.map_err(|error| CommandError::setup(format!("the server broke: {error}"), ""))
-}
-
-/// What computes the model, in a line.
-fn describe(compute: &ServiceCompute) -> String {
-    let operations = units::number(compute.operations_per_item as f64 / 1e9);
-    match (&compute.gpu_name, &compute.fallback) {
-        (Some(gpu), _) => format!(
-            "computes on {gpu}: {} wide, {} further layers, {operations} billion operations for each answer; \
-             checked against the CPU",
-            compute.width, compute.layers
-        ),
-        (None, Some(reason)) => format!("computes on the CPU: {reason}"),
-        (None, None) => "computes on the CPU".to_owned(),
-    }
 }
 
 /// Waits until nobody can write to stdin any more, as happens when the parent ends.

@@ -1,4 +1,5 @@
-//! Half-precision numbers (IEEE 754 binary16), as the tensor cores take them.
+//! Numbers of 16 bits as the tensor cores take them: halves (IEEE 754 binary16) and BF16, the upper half of
+//! a float.
 
 /// The nearest half, ties to even; beyond the largest, infinity.
 pub fn to_half(value: f32) -> u16 {
@@ -49,9 +50,44 @@ pub fn from_half(half: u16) -> f32 {
     if half & 0x8000 == 0 { size } else { -size }
 }
 
+/// The nearest number in BF16, ties to even.
+pub fn to_bfloat(value: f32) -> u16 {
+    let bits = value.to_bits();
+    if value.is_nan() {
+        return (bits >> 16) as u16 | 0x40;
+    }
+    ((bits + 0x7fff + (bits >> 16 & 1)) >> 16) as u16
+}
+
+/// The number that one in BF16 is.
+pub fn from_bfloat(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_bfloat_comes_back_and_the_nearest_is_taken() {
+        for bits in 0..=u16::MAX {
+            let value = from_bfloat(bits);
+            if value.is_nan() {
+                assert!(from_bfloat(to_bfloat(value)).is_nan());
+            } else {
+                assert_eq!(to_bfloat(value), bits, "{value}");
+            }
+        }
+        for (value, bits) in [
+            (1.0 + 1.0 / 256.0, 0x3f80),
+            (1.0 + 3.0 / 256.0, 0x3f82),
+            (1.0 + 1.1 / 256.0, 0x3f81),
+            (f32::MAX, 0x7f80),
+            (-2.0, 0xc000),
+        ] {
+            assert_eq!(to_bfloat(value), bits, "{value}");
+        }
+    }
 
     #[test]
     fn every_half_comes_back() {

@@ -70,6 +70,7 @@ use Kind::{F32, U32, U64};
 use Source::{Compute, Memory, Tensor, Wgmma};
 
 const RATE: &[Kind] = &[U64, U64, U64, U32];
+const LAYER: &[Kind] = &[U64, U64, U64, U64, U32, U32, U32];
 
 const fn entry(name: &'static str, source: Source, takes: &'static [Kind]) -> Entry {
     Entry {
@@ -102,7 +103,8 @@ pub const ENTRIES: &[Entry] = &[
     entry("tensor_bf16", Tensor, RATE),
     entry("tensor_tf32", Tensor, RATE),
     entry("tensor_s8", Tensor, RATE),
-    entry("tensor_layer", Tensor, &[U64, U64, U64, U64, U32, U32, U32]),
+    entry("tensor_layer", Tensor, LAYER),
+    entry("tensor_layer_bf16", Tensor, LAYER),
     entry("wgmma_rate_f16", Wgmma, RATE),
     entry("wgmma_rate_bf16", Wgmma, RATE),
     entry("wgmma_rate_tf32", Wgmma, RATE),

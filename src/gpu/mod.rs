@@ -19,7 +19,7 @@ mod unavailable;
 
 pub use counters::{Counters, HeldBack};
 pub use gpm::Activity;
-pub use half::{from_half, to_half};
+pub use half::{from_bfloat, from_half, to_bfloat, to_half};
 pub use health::HealthReading;
 pub use nvml::{MigPart, Nvml, SIMULATED};
 pub use processes::ProcessMemory;

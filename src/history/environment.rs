@@ -87,10 +87,16 @@ fn hardware(environment: &Environment, add: &mut impl FnMut(&str, String)) {
         .as_ref()
         .filter(|compute| compute.width > 0)
     {
-        add(
-            "reference",
-            format!("{} {} wide", compute.kind, compute.width),
-        );
+        let mut model = format!("{} {} wide", compute.kind, compute.width);
+        let count = compute.gpus().count();
+        if count > 1 {
+            model.push_str(&format!(" on {count} GPUs"));
+        }
+        // What older records do not say was FP16.
+        if !matches!(compute.precision.as_str(), "" | "f16") {
+            model.push_str(&format!(" {}", compute.precision));
+        }
+        add("reference", model);
     }
 }
 

@@ -53,7 +53,7 @@ impl std::fmt::Debug for TlsPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum TargetAddress {
     /// The built-in reference API, to be started on a loopback port.
-    Reference(ReferenceOptions),
+    Reference(Box<ReferenceOptions>),
     /// An HTTP URL.
     Http(BaseUrl),
 }
@@ -102,7 +102,8 @@ pub(super) fn compile_address(
     found: &mut Diagnostics,
 ) -> Option<TargetAddress> {
     if url.value == "reference" {
-        return Some(TargetAddress::Reference(scenario.target.reference.clone()));
+        let options = scenario.target.reference.clone();
+        return Some(TargetAddress::Reference(Box::new(options)));
     }
     match parse_base_url(&url.value) {
         Ok(base) => Some(TargetAddress::Http(base)),

@@ -20,6 +20,8 @@ pub struct Achieved {
     pub of_ceiling: Option<f64>,
     /// The test that measured it, and its record.
     pub ceiling: Option<(String, String)>,
+    /// How many GPUs computed.
+    pub gpus: usize,
 }
 
 const TERA: f64 = 1e12;
@@ -43,6 +45,7 @@ impl Achieved {
                 .filter(|ceiling| ceiling.operations_per_second > 0)
                 .map(|ceiling| operations_per_second / ceiling.operations_per_second as f64),
             ceiling: ceiling.map(|ceiling| (ceiling.test.clone(), ceiling.record.clone())),
+            gpus: compute.gpus().count(),
         })
     }
 }
@@ -51,10 +54,14 @@ impl fmt::Display for Achieved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = units::number(self.operations_per_second / TERA);
         write!(f, "{rate} TFLOP/s")?;
+        let whose = match self.gpus {
+            0 | 1 => "this GPU's".to_owned(),
+            count => format!("the {count} GPUs'"),
+        };
         match (self.of_ceiling, &self.ceiling) {
             (Some(share), Some((test, record))) => write!(
                 f,
-                ", {} of this GPU's own rate of dense products (`{test}` of {record})",
+                ", {} of {whose} own rate of dense products (`{test}` of {record})",
                 units::percent(share)
             )?,
             _ => f.write_str("; what this GPU can do is not known here: run `bench gpu`")?,

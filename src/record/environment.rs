@@ -1,5 +1,6 @@
 //! Where a run took place: what must be known to repeat it or to compare it with another.
 
+use crate::units;
 use serde::{Deserialize, Serialize};
 
 /// The machine and the program that generated the load, and the GPUs it saw.
@@ -45,6 +46,12 @@ pub struct ServiceCompute {
     /// The GPU's unique id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_uuid: Option<String>,
+    /// The unique ids of further GPUs that have the same model and share the work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_gpus: Vec<String>,
+    /// What the model's numbers are on a GPU: `f16` or `bf16`; empty on the CPU, and in older records.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub precision: String,
     /// Units of a hidden layer, where the model was widened for a GPU.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub width: u64,
@@ -61,9 +68,41 @@ pub struct ServiceCompute {
     /// Whether the GPU is made up, as in tests.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub simulated: bool,
-    /// What this very GPU was measured to be able to do, where that is known.
+    /// What these very GPUs were measured to be able to do, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ceiling: Option<Ceiling>,
+}
+
+impl ServiceCompute {
+    /// The unique ids of all GPUs that compute; none for the CPU.
+    pub fn gpus(&self) -> impl Iterator<Item = &str> {
+        let first = self.gpu_uuid.iter();
+        first.chain(&self.other_gpus).map(String::as_str)
+    }
+
+    /// What computes, in a line.
+    pub fn describe(&self) -> String {
+        let Some(gpu) = &self.gpu_name else {
+            return match &self.fallback {
+                Some(reason) => format!("computes on the CPU: {reason}"),
+                None => "computes on the CPU".to_owned(),
+            };
+        };
+        let gpus = match self.gpus().count() {
+            0 | 1 => gpu.clone(),
+            count => format!("{count} GPUs, the first {gpu}"),
+        };
+        let precision = match self.precision.as_str() {
+            "" => String::new(),
+            precision => format!(" in {precision}"),
+        };
+        format!(
+            "computes on {gpus}{precision}: {} wide, {} further layers, {} billion operations for each answer",
+            units::count(self.width),
+            units::count(self.layers),
+            units::number(self.operations_per_item as f64 / 1e9)
+        )
+    }
 }
 
 /// A rate that `bench gpu` measured.
@@ -71,7 +110,7 @@ pub struct ServiceCompute {
 pub struct Ceiling {
     /// The test.
     pub test: String,
-    /// Operations per second: the median.
+    /// Operations per second: the median; of several GPUs the sum.
     pub operations_per_second: u64,
     /// The record of the suite.
     pub record: String,

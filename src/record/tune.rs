@@ -38,6 +38,14 @@ pub struct TunePoint {
     pub tera_operations: f64,
 }
 
+impl TunePoint {
+    /// Bounds of the rows in a second, where there are bounds of the time.
+    pub fn bounds(&self) -> Option<(f64, f64)> {
+        let rate = |time_us: f64| self.batch as f64 / time_us * 1e6;
+        Some((rate(self.upper_us?), rate(self.lower_us?)))
+    }
+}
+
 /// A batch is large enough when it has this share of the most throughput.
 const ENOUGH: f64 = 0.9;
 

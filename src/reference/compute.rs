@@ -11,7 +11,8 @@ use std::sync::Arc;
 /// What computes the model, ready to be used.
 #[derive(Clone)]
 pub struct Compute {
-    model: Option<Arc<CudaModel>>,
+    /// The model on each GPU; none for the CPU.
+    models: Vec<Arc<CudaModel>>,
     info: ServiceCompute,
 }
 
@@ -25,7 +26,7 @@ impl Compute {
     /// The CPU.
     pub fn cpu() -> Self {
         Self {
-            model: None,
+            models: Vec::new(),
             info: ServiceCompute {
                 kind: "cpu".to_owned(),
                 parameters: PARAMETERS as u64,
@@ -45,10 +46,15 @@ impl Compute {
             return Ok(Self::cpu());
         }
         match CudaModel::open(options) {
-            Ok(model) => Ok(Self {
-                info: model.describe(),
-                model: Some(Arc::new(model)),
-            }),
+            Ok(models) => {
+                let Some((first, others)) = models.split_first() else {
+                    return Ok(Self::cpu());
+                };
+                Ok(Self {
+                    info: first.describe(others),
+                    models: models.into_iter().map(Arc::new).collect(),
+                })
+            }
             Err(reason) if options.backend == BackendChoice::Auto => {
                 let mut cpu = Self::cpu();
                 cpu.info.fallback = Some(reason.to_string());
@@ -65,11 +71,17 @@ impl Compute {
 
     /// Whether it takes as long as it takes; the CPU's small model is made to last like an accelerator's.
     pub(super) fn has_its_own_pace(&self) -> bool {
-        self.model.is_some()
+        !self.models.is_empty()
     }
 
-    pub(super) fn worker(&self) -> Worker {
-        match &self.model {
+    /// How many workers there must be so that every GPU has one.
+    pub(super) fn least_workers(&self) -> u32 {
+        u32::try_from(self.models.len()).unwrap_or(1).max(1)
+    }
+
+    /// A worker, by its number: they take turns on the GPUs.
+    pub(super) fn worker(&self, number: usize) -> Worker {
+        match self.models.get(number % self.models.len().max(1)) {
             None => Worker::Cpu(Cpu),
             Some(model) => Worker::Cuda(Box::new(CudaWorker::new(model))),
         }

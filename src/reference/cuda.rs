@@ -1,4 +1,4 @@
-//! The model on a GPU: weights resident, every layer on its tensor cores, answers checked against the CPU.
+//! The model on GPUs: weights resident on each, every layer on its tensor cores, answers checked against the CPU.
 //!
 //! It measures itself once, at its start, to be as deep as a full batch of the wanted length takes; from then
 //! on it only computes. A GPU that fails or answers wrongly ends it, with the reason.
@@ -9,11 +9,11 @@ use super::wide::{self, OUTPUTS, WIDTH_STEP, WideLayer};
 use crate::gpu::SIMULATED;
 use crate::gpu::cuda::{
     Argument, Buffer, Cuda, CudaError, CudaUnavailable, Device, Event, HostBuffer, Kernel, Module,
-    Stream,
+    Properties, Stream,
 };
 use crate::gpu::kernels::{Source, named};
 use crate::record::ServiceCompute;
-use crate::scenario::ReferenceOptions;
+use crate::scenario::{GpuChoice, Precision, ReferenceOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,9 @@ pub(super) enum NoModel {
     /// There is no GPU to compute on.
     #[error("{0}")]
     Unavailable(#[from] CudaUnavailable),
+    /// None of the GPUs is the one that was asked for.
+    #[error("{0}")]
+    NotThere(String),
     /// The GPU has no tensor cores that the kernel knows.
     #[error(
         "{name} has compute capability {}.{}, and the model takes 8.0 or newer: Ampere's tensor cores",
@@ -81,10 +84,13 @@ struct Resident {
     outputs: usize,
 }
 
-/// The model on the GPU, shared by all workers.
+/// The model on one GPU, shared by the workers there.
 pub(super) struct CudaModel {
     device: Device,
+    /// What the GPU is called when it fails: by its number where there are several.
+    called: String,
     module: Arc<Module>,
+    precision: Precision,
     first: Resident,
     second: Resident,
     between: Vec<Resident>,
@@ -107,64 +113,127 @@ struct Lane {
 }
 
 impl CudaModel {
-    /// Opens the first GPU that CUDA shows, and brings the model there.
-    pub(super) fn open(options: &ReferenceOptions) -> Result<Self, NoModel> {
+    /// Opens the GPUs that were chosen, and brings the same model to each.
+    pub(super) fn open(options: &ReferenceOptions) -> Result<Vec<Self>, NoModel> {
         let cuda = Cuda::open(None)?;
-        let device = Device::open(&cuda, 0)?;
-        let properties = device.properties();
-        if !Source::Tensor.runs_on(properties.capability) {
-            return Err(NoModel::TooOld {
-                name: properties.name.clone(),
-                capability: properties.capability,
-            });
+        let mut devices = Vec::new();
+        for ordinal in chosen(&cuda, &options.gpus)? {
+            let device = Device::open(&cuda, ordinal)?;
+            let properties = device.properties();
+            if !Source::Tensor.runs_on(properties.capability) {
+                return Err(NoModel::TooOld {
+                    name: properties.name.clone(),
+                    capability: properties.capability,
+                });
+            }
+            let free = device.free_bytes()?;
+            devices.push((device, free));
         }
         let max_batch = options.max_batch.max(1);
-        let free = device.free_bytes()?;
+        let fitting = devices.iter().map(|(device, free)| {
+            fitting_width(
+                device.properties().multiprocessors as usize,
+                max_batch,
+                *free,
+            )
+        });
         let width = match options.model_width {
             Some(width) => width.next_multiple_of(WIDTH_STEP),
-            None => fitting_width(properties.multiprocessors as usize, max_batch, free),
+            None => fitting.min().unwrap_or(WIDTH_STEP),
         };
         let needed = bytes(width, max_batch);
-        if needed > free {
+        if let Some((_, free)) = devices.iter().find(|(_, free)| needed > *free) {
             return Err(NoModel::TooLarge {
                 width,
                 needed: needed >> 20,
                 free: free >> 20,
             });
         }
-        let module = Module::load(&device, Source::Tensor)?;
-        let stream = Stream::new(&device)?;
-        let bring = |layer: &WideLayer| Resident::bring(&device, &stream, layer);
-        let mut between = Vec::new();
-        for number in 0..DIFFERENT as u64 {
-            between.push(bring(&wide::pass_on(width, number))?);
+        let devices: Vec<Device> = devices.into_iter().map(|(device, _)| device).collect();
+        let mut models = Self::bring(&devices, options, width)?;
+        let mut lanes = Vec::new();
+        for model in &models {
+            model.device.bind()?;
+            lanes.push(model.lane()?);
         }
-        let mut model = Self {
-            first: bring(&wide::first(width))?,
-            second: bring(&wide::second(width))?,
-            last: bring(&wide::last(width))?,
-            between,
-            module,
-            width,
-            layers: options.model_layers.unwrap_or(1),
-            max_batch,
-            device: device.clone(),
-        };
-        let mut lane = model.lane()?;
         if options.model_layers.is_none() {
-            model.layers = model.fitting_depth(&lane, options.step_time)?;
+            let mut layers = DEEPEST;
+            for (model, lane) in models.iter().zip(&lanes) {
+                model.device.bind()?;
+                layers = layers.min(model.fitting_depth(lane, options.step_time)?);
+            }
+            models.iter_mut().for_each(|model| model.layers = layers);
         }
-        model.verify(&mut lane)?;
-        Ok(model)
+        for (model, lane) in models.iter().zip(&mut lanes) {
+            model.device.bind()?;
+            model.verify(lane)?;
+        }
+        Ok(models)
     }
 
-    /// What is said of it.
-    pub(super) fn describe(&self) -> ServiceCompute {
+    /// Makes each layer once, and brings it to all GPUs before the next is made: they are large.
+    fn bring(
+        devices: &[Device],
+        options: &ReferenceOptions,
+        width: usize,
+    ) -> Result<Vec<Self>, NoModel> {
+        let precision = options.precision;
+        let to_all = |layer: WideLayer| -> Result<Vec<Resident>, CudaError> {
+            let mut all = Vec::new();
+            for device in devices {
+                device.bind()?;
+                all.push(Resident::bring(device, &Stream::new(device)?, &layer)?);
+            }
+            Ok(all)
+        };
+        let mut first = to_all(wide::first(width, precision))?.into_iter();
+        let mut second = to_all(wide::second(width, precision))?.into_iter();
+        let mut last = to_all(wide::last(width, precision))?.into_iter();
+        let mut between = Vec::new();
+        for number in 0..DIFFERENT as u64 {
+            between.push(to_all(wide::pass_on(width, precision, number))?.into_iter());
+        }
+        let several = devices.len() > 1;
+        let mut models = Vec::new();
+        for device in devices {
+            device.bind()?;
+            let module = Module::load(device, Source::Tensor)?;
+            let (Some(first), Some(second), Some(last)) =
+                (first.next(), second.next(), last.next())
+            else {
+                break;
+            };
+            models.push(Self {
+                called: if several {
+                    format!("GPU {}", device.properties().ordinal)
+                } else {
+                    "the GPU".to_owned()
+                },
+                first,
+                second,
+                last,
+                between: between.iter_mut().filter_map(Iterator::next).collect(),
+                module,
+                precision,
+                width,
+                layers: options.model_layers.unwrap_or(1),
+                max_batch: options.max_batch.max(1),
+                device: device.clone(),
+            });
+        }
+        Ok(models)
+    }
+
+    /// What is said of it, and of the same model on other GPUs.
+    pub(super) fn describe(&self, others: &[Self]) -> ServiceCompute {
         let properties = self.device.properties();
+        let others = others.iter().map(|other| other.device.properties());
         ServiceCompute {
             kind: "cuda".to_owned(),
             gpu_name: Some(properties.name.clone()),
             gpu_uuid: Some(properties.uuid.clone()),
+            other_gpus: others.map(|properties| properties.uuid.clone()).collect(),
+            precision: self.precision.to_string(),
             width: self.width as u64,
             layers: self.layers as u64,
             parameters: wide::parameters(self.width, self.between.len()),
@@ -233,7 +302,7 @@ impl CudaModel {
             Ok(buffer)
         };
         Ok(Lane {
-            kernel: Kernel::find(&self.module, named("tensor_layer"))?,
+            kernel: Kernel::find(&self.module, named(kernel(self.precision)))?,
             events: [Event::new(device)?, Event::new(device)?],
             host_inputs: HostBuffer::new(device, rows * INPUTS * 2)?,
             host_outputs: HostBuffer::new(device, rows * OUTPUTS * 2)?,
@@ -245,13 +314,16 @@ impl CudaModel {
     }
 
     /// The answers to a batch, and how long the GPU was busy with it. `None` for inputs or outputs that do
-    /// not fit halves.
+    /// not fit the precision.
     fn run(
         &self,
         lane: &mut Lane,
         batch: &[[f32; INPUTS]],
     ) -> Result<(Vec<Option<Answer>>, Duration), CudaError> {
-        let encoded: Vec<Option<[u8; INPUTS * 2]>> = batch.iter().map(wide::encode).collect();
+        let encoded: Vec<Option<[u8; INPUTS * 2]>> = batch
+            .iter()
+            .map(|inputs| wide::encode(inputs, self.precision))
+            .collect();
         let rows = lane.host_inputs.bytes_mut().chunks_exact_mut(INPUTS * 2);
         for (row, inputs) in rows.zip(&encoded) {
             row.copy_from_slice(&inputs.unwrap_or([0; INPUTS * 2]));
@@ -279,10 +351,79 @@ impl CudaModel {
         let answers = encoded
             .iter()
             .zip(rows)
-            .map(|(inputs, outputs)| inputs.and_then(|_| wide::decode(outputs)))
+            .map(|(inputs, outputs)| inputs.and_then(|_| wide::decode(outputs, self.precision)))
             .collect();
         Ok((answers, busy))
     }
+}
+
+/// The kernel that computes a layer.
+fn kernel(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F16 => "tensor_layer",
+        Precision::Bf16 => "tensor_layer_bf16",
+    }
+}
+
+/// The GPUs that were chosen, by their ordinals, each once.
+fn chosen(cuda: &Cuda, choice: &GpuChoice) -> Result<Vec<u32>, NoModel> {
+    let words = match choice {
+        GpuChoice::First => return Ok(vec![0]),
+        GpuChoice::All => return Ok((0..cuda.device_count()).collect()),
+        GpuChoice::These(words) => words,
+    };
+    let all = (0..cuda.device_count())
+        .map(|ordinal| Properties::of(cuda, ordinal))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut found: Vec<u32> = Vec::new();
+    for word in words {
+        let mut fitting = all.iter().filter(|gpu| is_called(gpu, word));
+        let ordinal = match (fitting.next(), fitting.next()) {
+            (Some(gpu), None) => gpu.ordinal,
+            (None, _) => {
+                let there: Vec<String> = all
+                    .iter()
+                    .map(|gpu| format!("{} ({}, {})", gpu.ordinal, gpu.uuid, gpu.pci_bus_id))
+                    .collect();
+                let there = there.join(", ");
+                return Err(NoModel::NotThere(format!(
+                    "CUDA shows no GPU `{word}`; there are {there}"
+                )));
+            }
+            (Some(_), Some(_)) => {
+                return Err(NoModel::NotThere(format!(
+                    "the UUIDs of several GPUs begin with `{word}`"
+                )));
+            }
+        };
+        if found.contains(&ordinal) {
+            return Err(NoModel::NotThere(format!(
+                "`{word}` names a GPU that was named before"
+            )));
+        }
+        found.push(ordinal);
+    }
+    Ok(found)
+}
+
+/// Whether a word means this GPU: its number, the beginning of its UUID, or its address on the PCI bus, whose
+/// domain has eight digits, four, or is left out.
+fn is_called(gpu: &Properties, word: &str) -> bool {
+    if let Ok(ordinal) = word.parse::<u32>() {
+        return gpu.ordinal == ordinal;
+    }
+    let begins = |text: &str| {
+        let head = text.get(..word.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(word))
+    };
+    let address = gpu.pci_bus_id.as_str();
+    let bus = address.split_once(':').map_or(address, |(_, bus)| bus);
+    let forms = [Some(address), address.get(4..), Some(bus)];
+    begins(&gpu.uuid)
+        || forms
+            .iter()
+            .flatten()
+            .any(|form| form.eq_ignore_ascii_case(word))
 }
 
 /// So wide that the tiles of a full batch keep every multiprocessor busy, and half the free memory is enough.
@@ -375,7 +516,7 @@ impl Backend for CudaWorker {
     fn infer(&mut self, batch: &[[f32; INPUTS]]) -> Result<Inferred, String> {
         let (answers, busy) = self
             .compute(batch)
-            .map_err(|error| format!("the GPU failed: {error}"))?;
+            .map_err(|error| format!("{} failed: {error}", self.model.called))?;
         // One answer of each batch is checked: a GPU that begins to compute wrongly is found out.
         let checked = batch
             .iter()
@@ -385,7 +526,7 @@ impl Backend for CudaWorker {
         if let Some((inputs, answer)) = checked
             && !(answer.as_ref()).is_some_and(|answer| wide::agrees(answer, &model::answer(inputs)))
         {
-            return Err("the GPU computed a wrong answer".to_owned());
+            return Err(format!("{} computed a wrong answer", self.model.called));
         }
         let by_gpu = answers.iter().flatten().count() as u64;
         let answers = answers
@@ -403,6 +544,29 @@ impl Backend for CudaWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gpu_is_called_by_number_uuid_or_address() {
+        let gpu = Properties {
+            ordinal: 1,
+            uuid: "GPU-6f2c01aa-0000-0000-0000-000000000000".to_owned(),
+            pci_bus_id: "00000000:3B:00.0".to_owned(),
+            ..Properties::default()
+        };
+        for word in [
+            "1",
+            "GPU-6f2c",
+            "gpu-6F2C01AA",
+            "00000000:3b:00.0",
+            "0000:3b:00.0",
+            "3b:00.0",
+        ] {
+            assert!(is_called(&gpu, word), "{word}");
+        }
+        for word in ["0", "11", "GPU-6f2d", "b:00.0", "0001:3b:00.0"] {
+            assert!(!is_called(&gpu, word), "{word}");
+        }
+    }
 
     #[test]
     fn the_width_fills_a_big_gpu_and_fits_a_small_one() {

@@ -58,9 +58,9 @@ impl Service {
         let made_of = compute.clone();
         let workers = Workers::start(
             &queue,
-            move || made_of.worker(),
+            move |number| made_of.worker(number),
             step_time,
-            options.scaling,
+            (compute.least_workers(), options.scaling),
             &books,
             placement,
         );

@@ -3,11 +3,12 @@
 //! Each hidden unit is copied and the weights of its outputs are shared out among the copies (`Net2Net`:
 //! Chen, Goodfellow and Shlens 2016, "Accelerating Learning via Knowledge Transfer", §2.2); layers that pass
 //! everything on make it deep (§2.3). To both, noise is added that the copies of a unit cancel, so that no
-//! weight is zero and operands look like those of a trained model. Pure; weights are halves, as the tensor
+//! weight is zero and operands look like those of a trained model. Pure; weights have 16 bits, as the tensor
 //! cores take them.
 
 use super::model::{self, Answer, CLASSES, HIDDEN, INPUTS};
-use crate::gpu::{from_half, to_half};
+use crate::gpu::{from_bfloat, from_half, to_bfloat, to_half};
+use crate::scenario::Precision;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 
@@ -16,25 +17,42 @@ pub(super) const WIDTH_STEP: usize = 2 * HIDDEN;
 /// Outputs of the last layer: each class twice, since a layer ends in a rectifier: once as it is and
 /// once negated; and then as many as make a multiple of 8.
 pub(super) const OUTPUTS: usize = 24;
-/// Beyond this, inputs might leave the range of halves on their way.
+/// Beyond this, inputs might leave the range of halves on their way; BF16 keeps to the same.
 const LARGEST_INPUT: f32 = 16.0;
 /// The largest difference of a probability from the CPU's answer that is rounding: the weights and what
-/// passes between layers have 11 significant bits.
+/// passes between layers have 11 significant bits, or 8 in BF16.
 pub(super) const TOLERANCE: f32 = 0.01;
+
+impl Precision {
+    fn write(self, value: f32) -> [u8; 2] {
+        match self {
+            Self::F16 => to_half(value).to_le_bytes(),
+            Self::Bf16 => to_bfloat(value).to_le_bytes(),
+        }
+    }
+
+    fn read(self, bytes: [u8; 2]) -> f32 {
+        let bits = u16::from_le_bytes(bytes);
+        match self {
+            Self::F16 => from_half(bits),
+            Self::Bf16 => from_bfloat(bits),
+        }
+    }
+}
 
 /// A layer as the kernel takes it: `max(0, inputs × weightsᵀ + bias)`.
 pub(super) struct WideLayer {
-    /// For each output its weights, one half for each input.
+    /// For each output its weights, two bytes for each input.
     pub(super) weights: Vec<u8>,
     /// One for each output.
     pub(super) bias: Vec<f32>,
 }
 
 /// From the inputs to the first hidden layer.
-pub(super) fn first(width: usize) -> WideLayer {
+pub(super) fn first(width: usize, precision: Precision) -> WideLayer {
     let layer = &model::network().first;
     WideLayer {
-        weights: halves(width, INPUTS, |unit, input| {
+        weights: written(precision, (width, INPUTS), |unit, input| {
             layer.weights[input][unit % HIDDEN]
         }),
         bias: (0..width).map(|unit| layer.bias[unit % HIDDEN]).collect(),
@@ -42,11 +60,11 @@ pub(super) fn first(width: usize) -> WideLayer {
 }
 
 /// From the first hidden layer to the second.
-pub(super) fn second(width: usize) -> WideLayer {
+pub(super) fn second(width: usize, precision: Precision) -> WideLayer {
     let layer = &model::network().second;
     let copies = (width / HIDDEN) as f32;
     WideLayer {
-        weights: noisy(width, 0, |unit, input| {
+        weights: noisy(precision, width, 0, |unit, input| {
             layer.weights[input][unit % HIDDEN] / copies
         }),
         bias: (0..width).map(|unit| layer.bias[unit % HIDDEN]).collect(),
@@ -54,10 +72,10 @@ pub(super) fn second(width: usize) -> WideLayer {
 }
 
 /// Passes the second hidden layer on: one of several that differ in their noise.
-pub(super) fn pass_on(width: usize, number: u64) -> WideLayer {
+pub(super) fn pass_on(width: usize, precision: Precision, number: u64) -> WideLayer {
     let copies = (width / HIDDEN) as f32;
     WideLayer {
-        weights: noisy(width, 1 + number, |unit, input| {
+        weights: noisy(precision, width, 1 + number, |unit, input| {
             if unit % HIDDEN == input {
                 1.0 / copies
             } else {
@@ -69,7 +87,7 @@ pub(super) fn pass_on(width: usize, number: u64) -> WideLayer {
 }
 
 /// From the hidden layers to the classes.
-pub(super) fn last(width: usize) -> WideLayer {
+pub(super) fn last(width: usize, precision: Precision) -> WideLayer {
     let layer = &model::network().last;
     let copies = (width / HIDDEN) as f32;
     let of = |output: usize| match output {
@@ -78,7 +96,7 @@ pub(super) fn last(width: usize) -> WideLayer {
         _ => None,
     };
     WideLayer {
-        weights: halves(OUTPUTS, width, |output, input| {
+        weights: written(precision, (OUTPUTS, width), |output, input| {
             of(output).map_or(0.0, |(class, sign)| {
                 sign * layer.weights[input % HIDDEN][class] / copies
             })
@@ -102,21 +120,21 @@ pub(super) fn parameters(width: usize, different: usize) -> u64 {
     square + width * (INPUTS as u64 + 1) + OUTPUTS as u64 * (width + 1)
 }
 
-/// The inputs as halves; `None` where they are too large for these.
-pub(super) fn encode(inputs: &[f32; INPUTS]) -> Option<[u8; INPUTS * 2]> {
+/// The inputs as the tensor cores take them; `None` where they are too large.
+pub(super) fn encode(inputs: &[f32; INPUTS], precision: Precision) -> Option<[u8; INPUTS * 2]> {
     let mut bytes = [0; INPUTS * 2];
     for (two, input) in bytes.chunks_exact_mut(2).zip(inputs) {
         if input.abs() > LARGEST_INPUT {
             return None;
         }
-        two.copy_from_slice(&to_half(*input).to_le_bytes());
+        two.copy_from_slice(&precision.write(*input));
     }
     Some(bytes)
 }
 
-/// The answer that the last layer's outputs mean; `None` where they have left the range of halves.
-pub(super) fn decode(outputs: &[u8]) -> Option<Answer> {
-    let value = |at: usize| from_half(u16::from_le_bytes([outputs[at * 2], outputs[at * 2 + 1]]));
+/// The answer that the last layer's outputs mean; `None` where they have left the range of their type.
+pub(super) fn decode(outputs: &[u8], precision: Precision) -> Option<Answer> {
+    let value = |at: usize| precision.read([outputs[at * 2], outputs[at * 2 + 1]]);
     let mut scores = [0.0; CLASSES];
     for (class, score) in scores.iter_mut().enumerate() {
         *score = value(class) - value(CLASSES + class);
@@ -138,11 +156,15 @@ pub(super) fn agrees(answer: &Answer, should: &Answer) -> bool {
     close && same
 }
 
-fn halves(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> f32) -> Vec<u8> {
+fn written(
+    precision: Precision,
+    (rows, columns): (usize, usize),
+    weight: impl Fn(usize, usize) -> f32,
+) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(rows * columns * 2);
     for row in 0..rows {
         for column in 0..columns {
-            bytes.extend_from_slice(&to_half(weight(row, column)).to_le_bytes());
+            bytes.extend_from_slice(&precision.write(weight(row, column)));
         }
     }
     bytes
@@ -150,7 +172,12 @@ fn halves(rows: usize, columns: usize, weight: impl Fn(usize, usize) -> f32) -> 
 
 /// A square of weights: for each input of the model that has copies, its weight, with noise that cancels
 /// between each two copies.
-fn noisy(width: usize, seed: u64, weight: impl Fn(usize, usize) -> f32 + Sync) -> Vec<u8> {
+fn noisy(
+    precision: Precision,
+    width: usize,
+    seed: u64,
+    weight: impl Fn(usize, usize) -> f32 + Sync,
+) -> Vec<u8> {
     // A wide square has hundreds of millions of weights: each thread draws its rows.
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let part = width.div_ceil(threads);
@@ -162,7 +189,7 @@ fn noisy(width: usize, seed: u64, weight: impl Fn(usize, usize) -> f32 + Sync) -
                 for (row, bytes) in rows.chunks_exact_mut(width * 2).enumerate() {
                     let unit = number * part + row;
                     let weights = std::array::from_fn(|input| weight(unit, input));
-                    noisy_row(bytes, seed << 32 | unit as u64, &weights);
+                    noisy_row(bytes, precision, seed << 32 | unit as u64, &weights);
                 }
             });
         }
@@ -171,7 +198,7 @@ fn noisy(width: usize, seed: u64, weight: impl Fn(usize, usize) -> f32 + Sync) -
 }
 
 /// One row of such a square; what it draws depends on the seed alone.
-fn noisy_row(row: &mut [u8], seed: u64, weights: &[f32; HIDDEN]) {
+fn noisy_row(row: &mut [u8], precision: Precision, seed: u64, weights: &[f32; HIDDEN]) {
     let mut generator = Pcg32::seed_from_u64(seed);
     // What rounding leaves of differences between copies stays below the rounding itself.
     let amplitude = 0.25 / ((row.len() / 2) as f32).sqrt();
@@ -181,8 +208,8 @@ fn noisy_row(row: &mut [u8], seed: u64, weights: &[f32; HIDDEN]) {
         for (weight, (one, other)) in weights.iter().zip(both) {
             let signed = (generator.next_u32() >> 8) as f32 / 8_388_608.0 - 1.0;
             let noise = signed * amplitude;
-            one.copy_from_slice(&to_half(weight + noise).to_le_bytes());
-            other.copy_from_slice(&to_half(weight - noise).to_le_bytes());
+            one.copy_from_slice(&precision.write(weight + noise));
+            other.copy_from_slice(&precision.write(weight - noise));
         }
     }
 }
@@ -191,26 +218,37 @@ fn noisy_row(row: &mut [u8], seed: u64, weights: &[f32; HIDDEN]) {
 mod tests {
     use super::*;
 
-    /// A layer as tensor cores compute it: halves in and out, sums in 32 bits.
-    fn apply(layer: &WideLayer, inputs: &[f32]) -> Vec<f32> {
+    /// A layer as tensor cores compute it: 16 bits in and out, sums in 32 bits.
+    fn apply(precision: Precision, layer: &WideLayer, inputs: &[f32]) -> Vec<f32> {
         let rows = layer.weights.chunks_exact(inputs.len() * 2);
         rows.zip(&layer.bias)
             .map(|(row, bias)| {
                 let weights = row
                     .chunks_exact(2)
-                    .map(|two| from_half(u16::from_le_bytes([two[0], two[1]])));
+                    .map(|two| precision.read([two[0], two[1]]));
                 let sum: f32 = weights.zip(inputs).map(|(a, b)| a * b).sum();
-                from_half(to_half((sum + bias).max(0.0)))
+                precision.read(precision.write((sum + bias).max(0.0)))
             })
             .collect()
     }
 
-    fn answers(width: usize, layers: u64, all: &[[f32; INPUTS]]) -> Vec<Answer> {
-        let (first, second, last) = (first(width), second(width), last(width));
-        let between = [pass_on(width, 0), pass_on(width, 1)];
+    fn answers(
+        precision: Precision,
+        width: usize,
+        layers: u64,
+        all: &[[f32; INPUTS]],
+    ) -> Vec<Answer> {
+        let first = first(width, precision);
+        let second = second(width, precision);
+        let last = last(width, precision);
+        let between = [0, 1].map(|number| pass_on(width, precision, number));
+        let apply = |layer: &WideLayer, inputs: &[f32]| apply(precision, layer, inputs);
         all.iter()
             .map(|inputs| {
-                let inputs: Vec<f32> = inputs.iter().map(|x| from_half(to_half(*x))).collect();
+                let inputs: Vec<f32> = inputs
+                    .iter()
+                    .map(|x| precision.read(precision.write(*x)))
+                    .collect();
                 let mut hidden = apply(&second, &apply(&first, &inputs));
                 for layer in 0..layers {
                     hidden = apply(&between[usize::from(layer % 2 == 1)], &hidden);
@@ -218,9 +256,9 @@ mod tests {
                 let outputs = apply(&last, &hidden);
                 let bytes: Vec<u8> = outputs
                     .iter()
-                    .flat_map(|value| to_half(*value).to_le_bytes())
+                    .flat_map(|value| precision.write(*value))
                     .collect();
-                decode(&bytes).expect("in range")
+                decode(&bytes, precision).expect("in range")
             })
             .collect()
     }
@@ -228,22 +266,33 @@ mod tests {
     #[test]
     fn wide_and_deep_it_says_what_the_model_says() {
         let rows = model::examples(6);
-        for (width, layers) in [(256, 0), (256, 60), (512, 8)] {
-            let worst = answers(width, layers, &rows)
+        for (precision, width, layers) in [
+            (Precision::F16, 256, 0),
+            (Precision::F16, 256, 60),
+            (Precision::F16, 512, 8),
+            (Precision::Bf16, 256, 0),
+            (Precision::Bf16, 256, 60),
+            (Precision::Bf16, 512, 8),
+        ] {
+            let worst = answers(precision, width, layers, &rows)
                 .iter()
                 .zip(&rows)
                 .map(|(answer, inputs)| {
                     let should = model::answer(inputs);
                     assert!(
                         agrees(answer, &should),
-                        "{width} {layers}: {answer:?} {should:?}"
+                        "{precision} {width} {layers}: {answer:?} {should:?}"
                     );
                     let pairs = answer.scores.iter().zip(&should.scores);
                     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
                 })
                 .fold(0.0, f32::max);
-            // A quarter of the tolerance, also after sixty layers.
-            assert!(worst < TOLERANCE / 4.0, "{width} {layers}: {worst}");
+            // A quarter of the tolerance, also after sixty layers; three quarters with eight times the rounding.
+            let rounding = match precision {
+                Precision::F16 => TOLERANCE / 4.0,
+                Precision::Bf16 => TOLERANCE * 0.75,
+            };
+            assert!(worst < rounding, "{precision} {width} {layers}: {worst}");
         }
     }
 
@@ -260,17 +309,18 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_halves_is_told_apart() {
-        assert!(encode(&[16.0; INPUTS]).is_some());
-        assert!(encode(&[17.0; INPUTS]).is_none());
+        let precision = Precision::F16;
+        assert!(encode(&[16.0; INPUTS], precision).is_some());
+        assert!(encode(&[17.0; INPUTS], precision).is_none());
         let mut outputs = [0; OUTPUTS * 2];
-        assert!(decode(&outputs).is_some());
+        assert!(decode(&outputs, precision).is_some());
         outputs[..2].copy_from_slice(&to_half(f32::INFINITY).to_le_bytes());
-        assert!(decode(&outputs).is_none());
+        assert!(decode(&outputs, precision).is_none());
     }
 
     #[test]
     fn no_weight_of_a_square_is_zero_and_copies_cancel() {
-        let layer = pass_on(512, 0);
+        let layer = pass_on(512, Precision::F16, 0);
         let value = |unit: usize, input: usize| {
             let at = (unit * 512 + input) * 2;
             from_half(u16::from_le_bytes([

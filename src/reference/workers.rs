@@ -49,28 +49,28 @@ impl Workers {
         }
     }
 
-    /// Starts the workers, and what changes their number. They end with the queue.
+    /// Starts the workers, and what changes their number: without a rule there are `least`. They end with the queue.
     pub(super) fn start<B: Backend>(
         queue: &Arc<Queue>,
-        make: impl Fn() -> B + Send + 'static,
+        make: impl Fn(usize) -> B + Send + 'static,
         step_time: Duration,
-        scaling: Option<Scaling>,
+        (least, scaling): (u32, Option<Scaling>),
         books: &Arc<Books>,
         placement: Placement,
     ) -> Arc<Self> {
-        let (min, max) = scaling.map_or((1, 1), |scaling| (scaling.min, scaling.max));
+        let (min, max) = scaling.map_or((least, least), |scaling| (scaling.min, scaling.max));
         let workers = Arc::new(Self {
             ready: AtomicU32::new(min),
             desired: AtomicU32::new(min),
             bounds: (min, max),
         });
         let (hired_queue, hired_books) = (Arc::clone(queue), Arc::clone(books));
-        let hire = move || {
+        let hire = move |number: usize| {
             let wanted = Arc::new(AtomicBool::new(true));
             let flag = Arc::clone(&wanted);
             backend::start(
                 &hired_queue,
-                make(),
+                make(number),
                 step_time,
                 &hired_books,
                 flag,
@@ -78,7 +78,7 @@ impl Workers {
             );
             wanted
         };
-        let crew: Vec<Arc<AtomicBool>> = (0..min).map(|_| hire()).collect();
+        let crew: Vec<Arc<AtomicBool>> = (0..min as usize).map(&hire).collect();
         if let Some(scaling) = scaling {
             let foreman = Foreman {
                 rule: Rule::new(scaling),
@@ -119,7 +119,7 @@ struct Foreman {
 }
 
 impl Foreman {
-    async fn run(mut self, hire: impl Fn() -> Arc<AtomicBool>, timer: &impl Timer) {
+    async fn run(mut self, hire: impl Fn(usize) -> Arc<AtomicBool>, timer: &impl Timer) {
         let mut next = self.began;
         self.note(self.rule.ready, self.rule.ready);
         while !self.queue.is_closed() {
@@ -129,13 +129,13 @@ impl Foreman {
         }
     }
 
-    fn tick(&mut self, hire: &impl Fn() -> Arc<AtomicBool>) {
+    fn tick(&mut self, hire: &impl Fn(usize) -> Arc<AtomicBool>) {
         let before = self.workers.counts();
         let depth = self.queue.depth();
         let desired = self.rule.step(Instant::now(), depth.high + depth.low);
         let ready = self.rule.ready as usize;
         while self.crew.len() < ready {
-            self.crew.push(hire());
+            self.crew.push(hire(self.crew.len()));
         }
         if self.crew.len() > ready {
             for dismissed in self.crew.drain(ready..) {

@@ -29,7 +29,7 @@ pub use json::JsonTemplate;
 pub use load::{PhaseLoad, Sending};
 pub use login::{Login, Validity};
 pub use parse::parse;
-pub use reference::{BackendChoice, Delay, ReferenceOptions, Scaling, Stall};
+pub use reference::{BackendChoice, Delay, GpuChoice, Precision, ReferenceOptions, Scaling, Stall};
 pub use telemetry::{
     Combine, DcgmSource, Endpoint, GpuSource, HttpUrl, MetricSource, Select, SourceMetric, Take,
     Telemetry,

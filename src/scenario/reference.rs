@@ -10,6 +10,10 @@ use std::time::Duration;
 pub struct ReferenceOptions {
     /// What computes the model.
     pub backend: BackendChoice,
+    /// Which GPUs compute it.
+    pub gpus: GpuChoice,
+    /// What its weights and what passes between its layers are on a GPU.
+    pub precision: Precision,
     /// Units of a hidden layer on a GPU; `None` for as many as keep all of it busy.
     pub model_width: Option<usize>,
     /// Hidden layers beyond the model's own on a GPU; `None` for as many as a batch of `step_time` takes.
@@ -49,6 +53,8 @@ impl Default for ReferenceOptions {
     fn default() -> Self {
         Self {
             backend: BackendChoice::default(),
+            gpus: GpuChoice::default(),
+            precision: Precision::default(),
             model_width: None,
             model_layers: None,
             seed: 1,
@@ -106,6 +112,89 @@ impl fmt::Display for BackendChoice {
             Self::Auto => "auto",
             Self::Cpu => "cpu",
             Self::Cuda => "cuda",
+        })
+    }
+}
+
+/// Which of the GPUs that CUDA shows compute the reference model. Each has all of it, and takes batches from
+/// the one queue as it gets free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum GpuChoice {
+    /// The first.
+    #[default]
+    First,
+    /// All of them.
+    All,
+    /// These: each by CUDA's number, the beginning of its UUID, or its address on the PCI bus.
+    These(Vec<String>),
+}
+
+impl GpuChoice {
+    /// Reads `first`, `all`, or a list such as `0,GPU-6f2c,0000:3b:00.0`.
+    ///
+    /// # Errors
+    /// When a word of it can name no GPU.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "first" => return Ok(Self::First),
+            "all" => return Ok(Self::All),
+            _ => {}
+        }
+        let words: Vec<&str> = text.split(',').map(str::trim).collect();
+        for word in &words {
+            let is_number = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+            let is_uuid = word.starts_with("GPU-") && word.len() >= 8;
+            let is_address = word.contains(':') && word.contains('.');
+            if !is_number && !is_uuid && !is_address {
+                return Err(format!(
+                    "`{word}` names no GPU: write `first`, `all`, or CUDA's number, a UUID (`GPU-…`, at least four \
+                     digits of it) or a PCI address (`0000:3b:00.0`), several with commas"
+                ));
+            }
+        }
+        Ok(Self::These(words.into_iter().map(str::to_owned).collect()))
+    }
+}
+
+impl fmt::Display for GpuChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First => f.write_str("first"),
+            Self::All => f.write_str("all"),
+            Self::These(words) => f.write_str(&words.join(",")),
+        }
+    }
+}
+
+/// A type of 16 bits that tensor cores take; sums have 32 bits with both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// IEEE 754 binary16: 11 significant bits, up to 65 504.
+    #[default]
+    F16,
+    /// BF16: 8 significant bits, the range of a float.
+    Bf16,
+}
+
+impl Precision {
+    /// Reads `f16` or `bf16`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "f16" => Ok(Self::F16),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(format!("`{text}` is not `f16` or `bf16`")),
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
         })
     }
 }
@@ -289,6 +378,8 @@ impl ReferenceOptions {
     pub fn to_args(&self) -> Vec<String> {
         let mut args = vec![
             format!("--backend={}", self.backend),
+            format!("--gpu={}", self.gpus),
+            format!("--precision={}", self.precision),
             format!("--seed={}", self.seed),
             format!("--max-batch={}", self.max_batch),
             format!("--max-wait={}", plain(self.max_wait)),
@@ -419,6 +510,17 @@ mod tests {
         ] {
             let error = Scaling::parse(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn gpus_read_and_print_alike() {
+        for text in ["first", "all", "0", "1,3", "GPU-6f2c,0000:3b:00.0"] {
+            assert_eq!(GpuChoice::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "0,", "gpu0", "GPU-", "-1", "0;1"] {
+            let error = GpuChoice::parse(text).expect_err(text);
+            assert!(error.contains("names no GPU"), "{text}: {error}");
         }
     }
 

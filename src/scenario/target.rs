@@ -3,7 +3,9 @@
 use super::connection::{Connecting, read_connecting};
 use super::decode::{Context, Located, Table};
 use super::expand::Text;
-use super::reference::{BackendChoice, Delay, ReferenceOptions, Scaling, Stall};
+use super::reference::{
+    BackendChoice, Delay, GpuChoice, Precision, ReferenceOptions, Scaling, Stall,
+};
 use super::template::Template;
 use super::{Header, Target};
 use crate::diag::{Code, Diagnostic};
@@ -173,6 +175,22 @@ fn read_reference(cx: &mut Context<'_>, mut table: Table<'_>) -> ReferenceOption
         BackendChoice::parse,
     ) {
         options.backend = backend.value;
+    }
+    if let Some(gpus) = table.parsed(
+        cx,
+        "gpu",
+        "which GPUs compute: \"first\", \"all\", or a list such as \"0,1\"",
+        GpuChoice::parse,
+    ) {
+        options.gpus = gpus.value;
+    }
+    if let Some(precision) = table.parsed(
+        cx,
+        "precision",
+        "the model's numbers on a GPU: \"f16\" or \"bf16\"",
+        Precision::parse,
+    ) {
+        options.precision = precision.value;
     }
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     if let Some(width) = table.integer(cx, "model_width", 256..=BackendChoice::WIDEST as u64) {

@@ -128,6 +128,7 @@ static const std::map<std::string, kernel> KERNELS = {
     {"tensor_tf32", {[](void **a) { tensor_tf32(A(0, float *), A(1, u32 *), A(2, u32 *), A(3, u32)); }, 4, true}},
     {"tensor_s8", {[](void **a) { tensor_s8(A(0, int *), A(1, u32 *), A(2, u32 *), A(3, u32)); }, 4, true}},
     {"tensor_layer", {[](void **a) { tensor_layer(A(0, unsigned short *), A(1, unsigned short *), A(2, unsigned short *), A(3, float *), A(4, u32), A(5, u32), A(6, u32)); }, 7, true}},
+    {"tensor_layer_bf16", {[](void **a) { tensor_layer_bf16(A(0, unsigned short *), A(1, unsigned short *), A(2, unsigned short *), A(3, float *), A(4, u32), A(5, u32), A(6, u32)); }, 7, true}},
 };
 
 /* ---- the script --------------------------------------------------------------------------------- */

@@ -57,6 +57,11 @@ static inline u32 to_half(float value) {
     return sign | (steps < 1024 ? steps : ((u32)(exponent + 14) << 10) + (steps - 1024));
 }
 static inline u32 halves(float low, float high) { return to_half(low) | to_half(high) << 16; }
+static inline u32 to_bfloat(float value) {
+    const u32 bits = float_bits(value);
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+static inline u32 bfloats(float low, float high) { return to_bfloat(low) | to_bfloat(high) << 16; }
 
 // The number at a place of a row of 32 bytes that eight words hold.
 static inline float value_f16(const u32 *words, u32 k) { return from_half(words[k / 2] >> k % 2 * 16 & 0xffff); }

@@ -109,8 +109,15 @@ fn the_kernels_have_the_instructions_they_were_written_for() {
         let found = count(Tensor, name, &instruction);
         assert!(found >= 8 && found.is_multiple_of(8), "{name}: {found}");
     }
-    assert_eq!(count(Tensor, "tensor_layer", "mma.sync"), 32);
-    assert!(count(Tensor, "tensor_layer", "cp.async.cg") >= 4);
+    for (name, instruction) in [
+        ("tensor_layer", "m16n8k16.row.col.f32.f16.f16.f32"),
+        ("tensor_layer_bf16", "m16n8k16.row.col.f32.bf16.bf16.f32"),
+    ] {
+        let instruction = format!("mma.sync.aligned.{instruction}");
+        assert_eq!(count(Tensor, name, "mma.sync"), 32, "{name}");
+        assert_eq!(count(Tensor, name, &instruction), 32, "{name}");
+        assert!(count(Tensor, name, "cp.async.cg") >= 4, "{name}");
+    }
     for (name, instruction) in [
         ("wgmma_rate_f16", "m64n128k16.f32.f16.f16"),
         ("wgmma_rate_bf16", "m64n128k16.f32.bf16.bf16"),

@@ -142,6 +142,102 @@ fn the_gpu_answers_what_the_cpu_answers() {
     assert_eq!(health["status"], "ok");
 }
 
+/// The same answers in the other precision: every class, and probabilities within the tolerance.
+#[test]
+fn in_bf16_the_gpu_answers_what_the_cpu_answers() {
+    let server = Server::start(
+        "",
+        &["--backend=cuda", "--precision=bf16", "--model-layers=2"],
+    );
+    assert_eq!(server.ready["compute"]["precision"], "bf16");
+    for (inputs, class) in rows().iter().take(4) {
+        let (status, answer) = server.infer(inputs);
+        assert_eq!(
+            (status, answer["outputs"]["class"].as_u64()),
+            (200, Some(*class as u64))
+        );
+        let should = bench::reference::answer(inputs);
+        let scores: Vec<f32> = serde_json::from_value(answer["outputs"]["scores"].clone()).unwrap();
+        let far = |(is, should): (&f32, f32)| (is - should).abs() >= 0.01;
+        assert!(!scores.iter().zip(should.scores).any(far), "{scores:?}");
+        // They are those of another precision, and not the CPU's.
+        assert_ne!(scores, should.scores);
+    }
+    // A kernel that computes wrongly is found out in this precision, too.
+    let said = refused(
+        &FakeCuda::new("corrupt tensor_layer_bf16\n"),
+        &["--backend=cuda", "--precision=bf16", "--model-layers=0"],
+    );
+    assert!(said.contains("1 of 8 differ from the CPU's"), "{said}");
+}
+
+#[test]
+fn gpus_are_chosen_by_number_uuid_or_address() {
+    let fake = "devices 3\n";
+    let args = |gpu: &'static str| ["--backend=cuda", "--model-layers=0", gpu];
+    for (gpu, uuid) in [
+        ("--gpu=2", "GPU-00000000-0000-0000-0000-000000000002"),
+        (
+            "--gpu=GPU-00000000-0000-0000-0000-000000000001",
+            "GPU-00000000-0000-0000-0000-000000000001",
+        ),
+        // The buses of the fake begin with 1.
+        (
+            "--gpu=0000:03:00.0",
+            "GPU-00000000-0000-0000-0000-000000000002",
+        ),
+    ] {
+        let server = Server::start(fake, &args(gpu));
+        assert_eq!(server.ready["compute"]["gpu_uuid"], uuid, "{gpu}");
+    }
+    for (gpu, reason) in [
+        ("--gpu=3", "CUDA shows no GPU `3`; there are 0 (GPU-00"),
+        ("--gpu=GPU-0000", "several GPUs begin with `GPU-0000`"),
+        ("--gpu=1,0000:02:00.0", "was named before"),
+    ] {
+        let said = refused(&FakeCuda::new(fake), &args(gpu));
+        assert!(said.contains(reason), "{gpu}: {said}");
+    }
+    let said = refused(&FakeCuda::new(fake), &["--gpu=gpu0"]);
+    assert!(said.contains("names no GPU"), "{said}");
+}
+
+/// Each has the model and a worker; the books add up whatever each did.
+#[test]
+fn several_gpus_share_the_batches() {
+    let args = ["--backend=cuda", "--gpu=all", "--model-layers=0"];
+    let server = Server::start("devices 2\n", &args);
+    let compute = &server.ready["compute"];
+    assert_eq!(
+        compute["other_gpus"],
+        serde_json::json!(["GPU-00000000-0000-0000-0000-000000000001"])
+    );
+    let (_, health) = server.ask("GET", "/health/detailed", "");
+    assert_eq!(health["workers"]["ready"], 2, "{health}");
+    let rows = rows();
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let (server, rows) = (&server, &rows);
+            scope.spawn(move || {
+                for (inputs, class) in rows.iter().skip(client * 4).take(4) {
+                    let (status, answer) = server.infer(inputs);
+                    assert_eq!(
+                        (status, answer["outputs"]["class"].as_u64()),
+                        (200, Some(*class as u64))
+                    );
+                }
+            });
+        }
+    });
+    let (_, health) = server.ask("GET", "/health/detailed", "");
+    let each = compute["operations_per_item"].as_u64().unwrap();
+    assert_eq!(health["backend"]["operations"], 16 * each, "{health}");
+    // The model is on both: twice the memory of one, and a GPU that fails is named.
+    let broken = "devices 2\nfail cuLaunchKernel 719 4\n";
+    let said = refused(&FakeCuda::new(broken), &args);
+    assert!(said.contains("cuLaunchKernel"), "{said}");
+}
+
 #[test]
 fn the_model_is_made_as_deep_as_a_step_takes() {
     // An emulated layer takes longer than any step: one.

@@ -505,7 +505,7 @@ fn a_sweep_finds_the_knee_of_every_precision_and_says_what_it_could_not_try() {
     let (bench, said) = gpu("", &["--tune", &library]);
     let said = said.exits(0);
     assert!(
-        said.stdout.contains("bf16 (cuBLASLt): knee at batch"),
+        said.stdout.contains("GPU 0: take ") && said.stdout.contains("knee"),
         "{}",
         said.stdout
     );
@@ -515,7 +515,7 @@ fn a_sweep_finds_the_knee_of_every_precision_and_says_what_it_could_not_try() {
         .iter()
         .map(|it| it["precision"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["tf32", "f16", "bf16", "fp8", "int8", "f16"]);
+    assert_eq!(names, ["tf32", "f16", "bf16", "fp8", "int8", "f16", "bf16"]);
     for series in sweep {
         let points = series["points"].as_array().unwrap();
         if series["precision"] == "fp8" {
@@ -529,7 +529,7 @@ fn a_sweep_finds_the_knee_of_every_precision_and_says_what_it_could_not_try() {
             .iter()
             .map(|it| it["batch"].as_u64().unwrap())
             .collect();
-        assert_eq!(batches, [1, 2, 4, 8, 16, 32], "{series}");
+        assert_eq!(batches, [1, 2, 4, 8, 16], "{series}");
     }
     assert!(bench.read("report.html").contains("knee"));
 }

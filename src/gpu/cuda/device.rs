@@ -71,9 +71,7 @@ impl Device {
     /// What the driver says: the device is lost, in use by another, or there is none.
     pub fn open(cuda: &Cuda, ordinal: u32) -> Result<Self, CudaError> {
         let functions = Arc::clone(&cuda.functions);
-        let mut device = 0;
-        let place = c_int::try_from(ordinal).unwrap_or(c_int::MAX);
-        call!(functions, cuDeviceGet(&raw mut device, place))?;
+        let device = number_of(&functions, ordinal)?;
         let properties = Arc::new(describe(&functions, device, ordinal)?);
         let mut handle: Handle = std::ptr::null_mut();
         call!(functions, cuDevicePrimaryCtxRetain(&raw mut handle, device))?;
@@ -155,6 +153,27 @@ impl Device {
     pub(super) fn functions(&self) -> &Functions {
         &self.context.functions
     }
+}
+
+impl Properties {
+    /// Those of a device that need not be opened for it.
+    ///
+    /// # Errors
+    /// What the driver says: the device is lost, or there is none.
+    pub fn of(cuda: &Cuda, ordinal: u32) -> Result<Self, CudaError> {
+        describe(
+            &cuda.functions,
+            number_of(&cuda.functions, ordinal)?,
+            ordinal,
+        )
+    }
+}
+
+fn number_of(functions: &Functions, ordinal: u32) -> Result<c_int, CudaError> {
+    let mut device = 0;
+    let place = c_int::try_from(ordinal).unwrap_or(c_int::MAX);
+    call!(functions, cuDeviceGet(&raw mut device, place))?;
+    Ok(device)
 }
 
 fn describe(functions: &Functions, device: c_int, ordinal: u32) -> Result<Properties, CudaError> {

@@ -97,7 +97,7 @@ impl Repeated {
         })
     }
 
-    fn row(&self, place: usize) -> &[i8] {
+    pub(super) fn row(&self, place: usize) -> &[i8] {
         &self.rows.eighths[place % self.rows.eighths.len()]
     }
 }

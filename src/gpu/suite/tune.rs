@@ -5,6 +5,7 @@ use super::operand::Format;
 use super::rig::Rig;
 use super::{Effort, Fault, Suite};
 use crate::gpu::cuda::{Argument, Buffer, LtShape};
+use crate::gpu::{to_bfloat, to_half};
 use crate::record::{Measured, TunePoint, TuneSeries};
 use rand::SeedableRng;
 use rand_pcg::Pcg32;
@@ -13,8 +14,7 @@ use std::time::Duration;
 /// Layers of the model; each has weights of its own, so that the cache does not hold them all.
 const LAYERS: usize = 4;
 
-/// A sweep has many points. With five precisions and thirteen batch sizes it takes about half a minute at
-/// most.
+/// A sweep has many points. With seven series of thirteen batch sizes it takes about half a minute at most.
 const EFFORT: Effort = Effort {
     sample: Duration::from_millis(5),
     samples: 10,
@@ -40,7 +40,7 @@ impl Sweep {
         } else {
             Self {
                 width: 64,
-                largest: 32,
+                largest: 16,
             }
         }
     }
@@ -82,8 +82,15 @@ impl Suite {
                 by_cublaslt(rig, precision, sweep),
             ));
         }
-        say("f16 by its own kernel");
-        all.push(series("f16", "bench", by_own_kernel(rig, sweep)));
+        // Those of the reference service.
+        for (precision, kernel, format) in [
+            ("f16", "tensor_layer", Format::F16),
+            ("bf16", "tensor_layer_bf16", Format::Bf16),
+        ] {
+            say(&format!("{precision} by its own kernel"));
+            let points = by_own_kernel(rig, sweep, kernel, format);
+            all.push(series(precision, "bench", points));
+        }
         all
     }
 }
@@ -136,17 +143,19 @@ fn by_cublaslt(
     Ok(points)
 }
 
-fn by_own_kernel(rig: &mut Rig<'_>, sweep: Sweep) -> Result<Vec<TunePoint>, Fault> {
-    let kernel = rig.kernel("tensor_layer")?;
+fn by_own_kernel(
+    rig: &mut Rig<'_>,
+    sweep: Sweep,
+    kernel: &str,
+    format: Format,
+) -> Result<Vec<TunePoint>, Fault> {
+    let kernel = rig.kernel(kernel)?;
     let mut generator = Pcg32::seed_from_u64(u64::from(rig.seed));
-    let mut matrix = |rows| -> Result<Buffer, Fault> {
-        let size = (rows, sweep.width);
-        Ok(Repeated::new(rig, &mut generator, size, Format::F16)?.buffer)
-    };
+    let mut matrix = |rows| Repeated::new(rig, &mut generator, (rows, sweep.width), format);
     let inputs = matrix(sweep.largest)?;
     let weights = (0..LAYERS)
         .map(|_| matrix(sweep.width))
-        .collect::<Result<Vec<_>, _>>()?;
+        .collect::<Result<Vec<_>, Fault>>()?;
     let bias = rig.buffer(sweep.width * 4)?;
     bias.clear(&rig.stream)?;
     let outputs = rig.buffer(sweep.largest * sweep.width * 2)?;
@@ -159,8 +168,8 @@ fn by_own_kernel(rig: &mut Rig<'_>, sweep: Sweep) -> Result<Vec<TunePoint>, Faul
                 for weights in &weights {
                     let arguments = [
                         Argument::Address(outputs.address()),
-                        Argument::Address(inputs.address()),
-                        Argument::Address(weights.address()),
+                        Argument::Address(inputs.buffer.address()),
+                        Argument::Address(weights.buffer.address()),
                         Argument::Address(bias.address()),
                         Argument::Word(word(batch)),
                         Argument::Word(word(sweep.width)),
@@ -171,7 +180,42 @@ fn by_own_kernel(rig: &mut Rig<'_>, sweep: Sweep) -> Result<Vec<TunePoint>, Faul
             }
             Ok::<(), crate::gpu::cuda::CudaError>(())
         })?;
+        // What the last of the layers left there.
+        if let Some(last) = weights.last() {
+            check_layer(rig, &outputs, (&inputs, last), (batch, sweep.width), format)?;
+        }
         points.push(sweep.point(batch, &measured));
     }
     Ok(points)
+}
+
+/// Compares samples of a layer's results with the CPU, to the last bit: sums are exact, and rounded once.
+fn check_layer(
+    rig: &Rig<'_>,
+    outputs: &Buffer,
+    (inputs, weights): (&Repeated, &Repeated),
+    (rows, width): (usize, usize),
+    format: Format,
+) -> Result<(), Fault> {
+    let mut line = vec![0; width * 2];
+    let last = rows - 1;
+    for row in (0..last).step_by(rows.div_ceil(16)).chain([last]) {
+        outputs.read_at(&rig.stream, row * line.len(), &mut line)?;
+        rig.stream.synchronize()?;
+        for column in (row % 7..width).step_by(width.div_ceil(64)) {
+            let pairs = inputs.row(row).iter().zip(weights.row(column));
+            let sum: i64 = pairs.map(|(a, b)| i64::from(*a) * i64::from(*b)).sum();
+            let should = sum.max(0) as f32 / 64.0;
+            let should = match format {
+                Format::Bf16 => to_bfloat(should),
+                _ => to_half(should),
+            };
+            if line[column * 2..][..2] != should.to_le_bytes() {
+                return Err(Fault::Wrong(format!(
+                    "row {row} of {rows}, column {column} of the layer is wrong"
+                )));
+            }
+        }
+    }
+    Ok(())
 }

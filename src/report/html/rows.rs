@@ -4,8 +4,7 @@
 
 use crate::gate::LatencyKind;
 use crate::record::{
-    BUSY_NOTICE, Distribution as _, Doubt, PhaseRecord, ReceiveStamps, RunRecord, ServiceCompute,
-    SourceState,
+    BUSY_NOTICE, Distribution as _, Doubt, PhaseRecord, ReceiveStamps, RunRecord, SourceState,
 };
 use crate::report::chart::lanes;
 use crate::report::rows::{
@@ -355,27 +354,13 @@ pub(super) fn environment(record: &RunRecord) -> Vec<Fact> {
         Fact::new("GPU", value)
     }));
     if let Some(compute) = &environment.compute {
-        facts.push(Fact::new("Reference API", computes(compute)));
+        facts.push(Fact::new("Reference API", compute.describe()));
     }
     let achieved = crate::report::rows::achieved(record).into_iter();
     facts.extend(
         achieved.map(|(phase, work)| Fact::new("Work of the GPU", format!("{phase}: {work}"))),
     );
     facts
-}
-
-/// What computes the answers of the reference API.
-fn computes(compute: &ServiceCompute) -> String {
-    match (&compute.gpu_name, &compute.fallback) {
-        (Some(gpu), _) => format!(
-            "computes on {gpu}: {} wide, {} further layers, {} billion operations for each answer",
-            units::count(compute.width),
-            units::count(compute.layers),
-            units::number(compute.operations_per_item as f64 / 1e9)
-        ),
-        (None, Some(reason)) => format!("computes on the CPU: {reason}"),
-        (None, None) => "computes on the CPU".to_owned(),
-    }
 }
 
 /// A text in which backticks mark code: it prints itself escaped, with the code marked up.

@@ -31,12 +31,13 @@ struct Evidence {
 }
 
 struct Section {
+    number: u32,
     title: String,
     failure: Option<String>,
     rows: Vec<(Row, Option<Bar>)>,
     charts: Vec<String>,
     advice: Vec<String>,
-    tune: Vec<[String; 7]>,
+    tune: Vec<[String; 8]>,
     health: Option<HealthTable>,
 }
 
@@ -126,6 +127,7 @@ fn section(gpu: &SuiteGpu, what: &str, prefix: &str) -> Section {
     pictures.extend(charts::tuned(gpu, prefix));
     pictures.extend(charts::sustained(gpu, prefix));
     Section {
+        number: gpu.ordinal,
         title: format!("{} ({what})", title(gpu)),
         failure: gpu.failure.clone(),
         rows: rows(gpu).into_iter().zip(bars).collect(),
