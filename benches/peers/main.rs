@@ -63,7 +63,7 @@ impl Settings {
                 .map(|text| text.trim().parse().expect("numbers with commas between"))
                 .collect(),
             http2: std::env::var("PEERS_HTTP2")
-                .unwrap_or("1x100,10x10,100x10".to_owned())
+                .unwrap_or("1x100,10x10,100x1,100x10".to_owned())
                 .split(',')
                 .filter(|text| !text.is_empty())
                 .map(|text| {

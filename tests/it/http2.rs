@@ -242,10 +242,7 @@ fn what_a_connection_that_goes_away_did_not_take_up_has_failed() {
         peer.answer_all();
     });
     let said = &found.0.failure.as_ref().unwrap().detail;
-    assert!(
-        said.contains("calm") || said.contains("excessive"),
-        "{said}"
-    );
+    assert!(said.contains("ENHANCE_YOUR_CALM"), "{said}");
     assert_fails(found, Outcome::Reset, Cause::GoneAway);
 }
 

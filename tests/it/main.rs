@@ -34,6 +34,7 @@ mod gpu_check;
 mod history;
 mod http2;
 mod http2_load;
+mod http2_rules;
 mod http2_tls;
 mod journeys;
 #[cfg(target_os = "linux")]

@@ -1,25 +1,46 @@
-//! The heads of requests, as HTTP/2 sends them.
+//! Requests, as HTTP/2 sends them.
 
+use super::hpack::Encoder;
 use crate::http::failure::fault;
 use crate::plan::{BaseUrl, Captured, Draw, Fault, Rendered, RequestPlan};
 use crate::record::{Cause, Outcome};
 use bytes::Bytes;
+use hyper::Method;
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
-use hyper::http::uri::{Authority, PathAndQuery, Scheme};
-use hyper::{Method, Request, Uri, Version};
+use hyper::http::uri::{Authority, PathAndQuery};
 
 /// One request of the plan.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Head {
-    scheme: Scheme,
+    method: String,
+    scheme: &'static str,
     authority: String,
     /// Path before those of the requests.
     prefix: String,
     headers: HeaderMap,
     /// Whether its length is told even if it is zero.
     tells_length: bool,
-    /// The whole request and its body, where they are always the same.
-    whole: Option<(Request<()>, Bytes)>,
+    /// Whether the answer has no body, whatever its head says.
+    pub(super) is_bodiless: bool,
+    /// The request, where it is always the same.
+    whole: Option<Whole>,
+}
+
+#[derive(Clone, Debug)]
+struct Whole {
+    rendered: Rendered,
+    body: Bytes,
+}
+
+/// One request to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    /// Its position in the plan.
+    pub(super) request: usize,
+    pub(super) head: &'a Head,
+    plan: &'a RequestPlan,
+    rendered: &'a Rendered,
+    constant_body: Option<&'a Bytes>,
 }
 
 impl Head {
@@ -29,15 +50,13 @@ impl Head {
         let host = headers.remove(HOST);
         let named = host.and_then(|host| host.to_str().ok().map(str::to_owned));
         let mut head = Self {
-            scheme: if url.secure {
-                Scheme::HTTPS
-            } else {
-                Scheme::HTTP
-            },
+            method: plan.method.to_string(),
+            scheme: if url.secure { "https" } else { "http" },
             authority: named.unwrap_or_else(|| url.authority()),
             prefix: url.prefix.clone(),
             headers,
             tells_length: [Method::POST, Method::PUT, Method::PATCH].contains(&plan.method),
+            is_bodiless: plan.method == Method::HEAD,
             whole: None,
         };
         if plan.is_constant() {
@@ -48,60 +67,113 @@ impl Head {
                 captured: &Captured::nothing(),
                 token: "",
             };
+            let mut rendered = Rendered::default();
+            plan.render(0, &mut draw, &mut rendered);
             // What cannot be sent is told each time that it is tried.
-            head.whole = head
-                .render(plan, 0, &mut draw, &mut Rendered::default())
-                .ok();
+            if head.check(plan, &rendered).is_ok() {
+                let body = Bytes::copy_from_slice(&rendered.body);
+                head.whole = Some(Whole { rendered, body });
+            }
         }
         head
     }
 
-    /// The next request and its body.
-    pub(super) fn render(
-        &self,
-        plan: &RequestPlan,
+    /// The next request.
+    pub(super) fn render<'a>(
+        &'a self,
+        request: usize,
+        plan: &'a RequestPlan,
         row: usize,
         draw: &mut Draw<'_>,
-        rendered: &mut Rendered,
-    ) -> Result<(Request<()>, Bytes), Fault> {
-        if let Some(whole) = &self.whole {
-            return Ok(whole.clone());
-        }
-        plan.render(row, draw, rendered);
-        let mut headers = self.headers.clone();
-        let mut authority = self.authority.as_bytes();
+        rendered: &'a mut Rendered,
+    ) -> Result<Message<'a>, Fault> {
+        let (rendered, constant_body) = if let Some(whole) = &self.whole {
+            (&whole.rendered, Some(&whole.body))
+        } else {
+            plan.render(row, draw, rendered);
+            self.check(plan, rendered)?;
+            (&*rendered, None)
+        };
+        Ok(Message {
+            request,
+            head: self,
+            plan,
+            rendered,
+            constant_body,
+        })
+    }
+
+    /// Whether this protocol has a form for what was rendered.
+    fn check(&self, plan: &RequestPlan, rendered: &Rendered) -> Result<(), Fault> {
         for (name, value) in plan.changing_headers().zip(&rendered.header_values) {
-            if *name == HOST {
-                authority = value;
-                continue;
+            let is_sendable = match *name {
+                HOST => Authority::try_from(value.as_slice()).is_ok(),
+                _ => HeaderValue::from_bytes(value).is_ok(),
+            };
+            if !is_sendable {
+                return Err(unsendable(&format!("the value of `{name}`")));
             }
-            let value = HeaderValue::from_bytes(value)
-                .map_err(|_| unsendable(&format!("the value of `{name}`")))?;
-            headers.insert(name.clone(), value);
         }
-        let body = Bytes::copy_from_slice(&rendered.body);
-        if self.tells_length || !body.is_empty() {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-        }
-        let mut path = Vec::with_capacity(self.prefix.len() + rendered.path.len());
-        path.extend_from_slice(self.prefix.as_bytes());
-        path.extend_from_slice(&rendered.path);
-        let path = PathAndQuery::from_maybe_shared(Bytes::from(path))
+        Authority::try_from(self.authority.as_bytes())
+            .map_err(|_| unsendable("the value of `host`"))?;
+        PathAndQuery::try_from(self.path(rendered).as_slice())
             .map_err(|_| unsendable("the path"))?;
-        let authority =
-            Authority::try_from(authority).map_err(|_| unsendable("the value of `host`"))?;
-        let uri = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(authority)
-            .path_and_query(path)
-            .build()
-            .map_err(|_| unsendable("the URL"))?;
-        let mut request = Request::new(());
-        *request.method_mut() = plan.method.clone();
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = headers;
-        Ok((request, body))
+        Ok(())
+    }
+
+    fn path(&self, rendered: &Rendered) -> Vec<u8> {
+        let path = [self.prefix.as_bytes(), &rendered.path].concat();
+        if path.is_empty() { b"/".to_vec() } else { path }
+    }
+}
+
+impl Message<'_> {
+    /// Whether it is the same each time.
+    pub(super) fn is_constant(&self) -> bool {
+        self.constant_body.is_some()
+    }
+
+    pub(super) fn body(&self) -> Bytes {
+        self.constant_body
+            .cloned()
+            .unwrap_or_else(|| Bytes::copy_from_slice(&self.rendered.body))
+    }
+
+    /// Writes the fields of its head.
+    pub(super) fn write(&self, encoder: &mut Encoder, block: &mut Vec<u8>) {
+        let head = self.head;
+        let changing = || {
+            let values = self.rendered.header_values.iter();
+            self.plan.changing_headers().zip(values)
+        };
+        encoder.constant(b":method", head.method.as_bytes(), block);
+        encoder.constant(b":scheme", head.scheme.as_bytes(), block);
+        match changing().find(|(name, _)| **name == HOST) {
+            Some((_, host)) => encoder.changing(b":authority", host, block),
+            None => encoder.constant(b":authority", head.authority.as_bytes(), block),
+        }
+        let path = head.path(self.rendered);
+        let length = self.rendered.body.len();
+        let length = (head.tells_length || length > 0).then(|| length.to_string());
+        if self.is_constant() {
+            encoder.constant(b":path", &path, block);
+        } else {
+            encoder.changing(b":path", &path, block);
+        }
+        for (name, value) in &head.headers {
+            encoder.constant(name.as_str().as_bytes(), value.as_bytes(), block);
+        }
+        for (name, value) in changing().filter(|(name, _)| **name != HOST) {
+            encoder.changing(name.as_str().as_bytes(), value, block);
+        }
+        if let Some(length) = length {
+            let name = CONTENT_LENGTH.as_str().as_bytes();
+            if self.is_constant() {
+                encoder.constant(name, length.as_bytes(), block);
+            } else {
+                encoder.changing(name, length.as_bytes(), block);
+            }
+        }
     }
 }
 

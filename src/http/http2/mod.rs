@@ -1,17 +1,22 @@
 //! HTTP/2 (RFC 9113): requests as streams that share connections.
 //!
-//! A connection is driven by a task of its own, which reads, writes and wakes whoever a frame is for; the
-//! slots of a worker share its connections. A request that a server refuses, or that a connection which
-//! goes away did not take up, is not sent again: it has failed, and says why.
+//! `connection` is the protocol without a socket, `drive` its socket, read and written by one task for each
+//! connection; `link` opens it, `pool` shares the connections of a worker among its slots, `talk` is one
+//! stream. `frame` and `hpack` are the wire format. A request that a server refuses, or that a connection
+//! which goes away did not take up, is not sent again: it has failed, and says why.
 
-mod departure;
+mod connection;
+mod drive;
 mod failure;
+mod frame;
 mod head;
-mod line;
+mod hpack;
 mod link;
+mod outbox;
 mod pool;
+mod reason;
+mod streams;
 mod talk;
-mod turns;
 
 pub(super) use head::Head;
 pub(super) use pool::{Pool, PoolRules};
@@ -20,10 +25,9 @@ use super::connect::Connect;
 use super::progress::Progress;
 use super::slot::{Ended, Order};
 use crate::plan::Rendered;
-use departure::Departure;
-use line::Line;
+use link::Link;
 use std::future::poll_fn;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use talk::Talk;
 
@@ -32,9 +36,10 @@ pub(super) struct Http2<C: Connect> {
     heads: Arc<[Head]>,
     pool: Rc<Pool<C>>,
     rendered: Rendered,
-    departure: Rc<Departure>,
-    /// The connection that carries the request.
-    line: Option<Rc<Line>>,
+    /// The connection of the request before.
+    last: Weak<Link>,
+    /// The stream of the request.
+    talk: Option<Talk>,
 }
 
 impl<C: Connect> Http2<C> {
@@ -44,15 +49,13 @@ impl<C: Connect> Http2<C> {
             heads,
             pool,
             rendered: Rendered::default(),
-            departure: Rc::default(),
-            line: None,
+            last: Weak::new(),
+            talk: None,
         }
     }
 
-    /// Sends a request and reads its answer to the end. When it is dropped, the stream is cancelled and
-    /// the connection goes on.
+    /// Sends a request and reads its answer to the end.
     pub(super) async fn carry(&mut self, order: Order<'_>, progress: &mut Progress) -> Ended {
-        self.departure.reset();
         let Order {
             request,
             plan,
@@ -61,44 +64,34 @@ impl<C: Connect> Http2<C> {
             answer,
             token_events,
         } = order;
-        let (head, body) = self.heads[request].render(plan, row, &mut draw, &mut self.rendered)?;
-        let mut lease = self.pool.lease(progress).await?;
-        let line = lease.line();
-        self.line = Some(Rc::clone(&line));
-        let (response, stream) = lease
-            .send(head, body.is_empty())
-            .map_err(|error| failure::of_stream(&error, &line))?;
-        line.depart(&self.departure, body.is_empty());
-        let mut talk = Talk {
-            line: &line,
-            departure: &self.departure,
-            unsent: body,
-            stream,
-            response,
-            body: None,
-            answer: &mut *answer,
-            plan,
-            token_events,
-        };
-        poll_fn(|cx| talk.poll(cx, progress)).await?;
+        let head = &self.heads[request];
+        let message = head.render(request, plan, row, &mut draw, &mut self.rendered)?;
+        let lease = self.pool.lease(&self.last, progress).await?;
+        let opened = poll_fn(|cx| lease.link.connection.borrow_mut().poll_open(cx, &message)).await;
+        let place = opened.map_err(|lost| failure::of_stream(&lost))?;
+        let talk = self.talk.insert(Talk { lease, place });
+        poll_fn(|cx| talk.poll(cx, plan, answer, token_events, progress)).await?;
         answer.end(plan, row, token_events)
     }
 
-    /// The request is over, one way or another.
+    /// The request is over, one way or another. If it was given up, its stream is cancelled.
     pub(super) fn settle(&mut self, progress: &mut Progress, given_up: bool) {
-        progress.sent = self.departure.begun();
-        progress.all_sent = self.departure.ended();
-        if progress.sent.is_none() {
-            // Its frames may still leave: that must not be taken for the next request's departure.
-            self.departure = Rc::default();
-        }
-        if let Some(line) = self.line.take() {
-            (progress.written, progress.read) = line.take_bytes();
-            // A peer that is gone without a word looks like this: over HTTP/1.1 such a connection is
-            // dropped as well.
-            if given_up && progress.sent.is_none_or(|sent| line.is_silent_since(sent)) {
-                self.pool.retire(&line);
-            }
+        let Some(talk) = self.talk.take() else {
+            return;
+        };
+        talk.note(progress);
+        let link = &talk.lease.link;
+        self.last = Rc::downgrade(link);
+        let is_silent = || {
+            let connection = link.connection.borrow();
+            progress
+                .sent
+                .is_none_or(|sent| connection.is_silent_since(sent))
+        };
+        // A peer that is gone without a word looks like this: over HTTP/1.1 such a connection is dropped
+        // as well.
+        if given_up && is_silent() {
+            self.pool.retire(link);
         }
     }
 }

@@ -1,20 +1,13 @@
 //! The HTTP/2 connections of one worker, and who has a place on which.
 
 use super::failure;
-use super::line::Line;
-use super::link::{Link, Readiness};
+use super::link::{Link, State};
 use crate::http::connect::Connect;
-use crate::http::failure::closed_early;
 use crate::http::progress::Progress;
 use crate::plan::Fault;
-use bytes::Bytes;
-use h2::SendStream;
-use h2::client::{ResponseFuture, SendRequest};
-use hyper::Request;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::rc::Rc;
-use std::task::Poll;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -42,38 +35,22 @@ pub(in crate::http) struct Pool<C> {
 
 /// A place for one request on a connection.
 pub(super) struct Lease {
-    place: Place,
-    sender: SendRequest<Bytes>,
+    pub(super) link: Rc<Link>,
 }
 
-/// A place on a connection that may not be open yet.
-struct Place {
-    link: Rc<Link>,
-    /// Whether the connection is opened for this request.
-    fresh: bool,
-    /// Whether it was open when the place was taken.
-    kept: bool,
-}
-
-impl Drop for Place {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.link.taken.set(self.link.taken.get() - 1);
     }
 }
 
-impl Lease {
-    pub(super) fn line(&self) -> Rc<Line> {
-        Rc::clone(&self.place.link.line)
-    }
-
-    /// Opens a stream for a request; `whole` if it has no body.
-    pub(super) fn send(
-        &mut self,
-        head: Request<()>,
-        whole: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
-        self.sender.send_request(head, whole)
-    }
+/// A place on a connection that may not be open yet.
+struct Place {
+    lease: Lease,
+    /// Whether the connection is opened for this request.
+    fresh: bool,
+    /// Whether it was open when the place was taken.
+    kept: bool,
 }
 
 impl<C: Connect> Pool<C> {
@@ -87,123 +64,120 @@ impl<C: Connect> Pool<C> {
         }
     }
 
-    /// A place on the connection with the fewest requests, or on a new one if all are full.
+    /// A place on the connection of the request before, or on that with the fewest requests if that one is
+    /// full, or on a new one if all are.
     ///
     /// A kept connection that turns out to be gone before anything was sent on it is replaced; the time
     /// for that counts.
-    pub(super) async fn lease(&self, progress: &mut Progress) -> Result<Lease, Fault> {
-        let begin = Instant::now();
+    pub(super) async fn lease(
+        &self,
+        last: &Weak<Link>,
+        progress: &mut Progress,
+    ) -> Result<Lease, Fault> {
+        // Only who waits looks at the clock.
+        let mut begin = None;
         progress.connecting = true;
         loop {
-            let place = self.place(progress);
-            let readiness = poll_fn(|cx| place.link.poll_open(cx)).await;
-            let gone = match readiness {
-                Readiness::Open(sender) => {
-                    self.allowed
-                        .set(place.link.allowed.get().unwrap_or(usize::MAX));
-                    // More had hoped for a place than the server allows.
-                    if place.link.taken.get() > self.room(&place.link) {
-                        continue;
-                    }
-                    match ready(sender) {
-                        Ok(sender) => {
-                            progress.connecting = false;
-                            progress.connection.waited = begin.elapsed();
-                            if let Some(opening) = place.link.opening.take() {
-                                progress.connection.opened = Some(opening.took);
-                                progress.opening = opening.steps;
-                            }
-                            return Ok(Lease { place, sender });
-                        }
-                        Err(error) => failure::of_stream(&error, &place.link.line),
-                    }
-                }
-                Readiness::Closed => closed_early(),
+            let Place { lease, fresh, kept } = self.place(last, progress);
+            let link = &lease.link;
+            if !kept {
+                begin.get_or_insert_with(Instant::now);
+            }
+            match poll_fn(|cx| link.poll_opened(cx)).await {
                 // Its time was that of the request it was opened for, not ours.
-                Readiness::GaveUp => continue,
-                Readiness::Failed(fault) => {
-                    progress.connection.failed = place.fresh;
+                State::Opening | State::GaveUp => continue,
+                State::Failed(fault) => {
+                    progress.connection.failed = fresh;
                     return Err(fault);
                 }
-            };
-            if !place.kept {
-                self.discard(&place.link);
-                return Err(gone);
+                State::Open => {}
             }
-            self.discard(&place.link);
+            self.allowed.set(link.allowed().unwrap_or(usize::MAX));
+            // More had hoped for a place than the server allows.
+            if link.taken.get() > self.room(link) {
+                continue;
+            }
+            let refusal = link.connection.borrow().refusal();
+            let Some(lost) = refusal else {
+                progress.connecting = false;
+                progress.connection.waited = begin.map_or(Duration::ZERO, |begin| begin.elapsed());
+                if let Some(opening) = link.opening.take() {
+                    progress.connection.opened = Some(opening.took);
+                    progress.opening = opening.steps;
+                }
+                return Ok(lease);
+            };
+            self.discard(link);
+            if !kept {
+                return Err(failure::of_stream(&lost));
+            }
             self.lost.set(self.lost.get() + 1);
         }
     }
 
     /// Gives out no more places on a connection that is probably dead.
-    pub(super) fn retire(&self, line: &Rc<Line>) {
-        let mut links = self.links.borrow_mut();
-        let before = links.len();
-        links.retain(|link| !Rc::ptr_eq(&link.line, line));
-        if links.len() < before {
+    pub(super) fn retire(&self, gone: &Rc<Link>) {
+        if self.discard(gone) {
             self.lost.set(self.lost.get() + 1);
         }
     }
 
-    fn place(&self, progress: &mut Progress) -> Place {
-        let mut links = self.links.borrow_mut();
-        links.retain(|link| {
-            if link.is_closed() {
-                self.lost.set(self.lost.get() + 1);
-            }
-            link.is_usable()
+    fn place(&self, last: &Weak<Link>, progress: &mut Progress) -> Place {
+        // To look at one connection costs the same however many there are.
+        let same = last.upgrade().filter(|link| self.has_room(link));
+        let known = same.or_else(|| self.emptiest());
+        let fresh = known.is_none();
+        let link = known.unwrap_or_else(|| {
+            let link = Link::open(self.connect.clone(), self.rules.patience);
+            self.links.borrow_mut().push(Rc::clone(&link));
+            link
         });
-        let with_room = links
-            .iter()
-            .filter(|link| link.taken.get() < self.room(link))
-            .min_by_key(|link| link.taken.get());
-        let fresh = with_room.is_none();
-        let link = with_room.map_or_else(
-            || Link::open(self.connect.clone(), self.rules.patience),
-            Rc::clone,
-        );
-        if fresh {
-            links.push(Rc::clone(&link));
-        }
         if fresh && self.lost.get() > 0 {
             self.lost.set(self.lost.get() - 1);
             progress.connection.reopened = true;
         }
         link.taken.set(link.taken.get() + 1);
         link.uses.set(link.uses.get() + 1);
-        if self
-            .rules
-            .most_uses
-            .is_some_and(|most| link.uses.get() >= most)
-        {
+        let most = self.rules.most_uses;
+        if most.is_some_and(|most| link.uses.get() >= most) {
             // Whoever has a place keeps it; nobody else gets one.
-            links.retain(|other| !Rc::ptr_eq(other, &link));
+            self.discard(&link);
         }
         let kept = !link.is_opening();
-        Place { link, fresh, kept }
+        let lease = Lease { link };
+        Place { lease, fresh, kept }
+    }
+
+    /// The connection with the fewest requests that has room for one more.
+    fn emptiest(&self) -> Option<Rc<Link>> {
+        let mut links = self.links.borrow_mut();
+        links.retain(|link| {
+            if link.is_gone() {
+                self.lost.set(self.lost.get() + 1);
+            }
+            link.is_usable()
+        });
+        let with_room = links.iter().filter(|link| self.has_room(link));
+        with_room.min_by_key(|link| link.taken.get()).cloned()
+    }
+
+    fn has_room(&self, link: &Link) -> bool {
+        link.is_offered.get() && link.is_usable() && link.taken.get() < self.room(link)
     }
 
     /// How many requests a connection carries at once. A server that allows none for a while is asked
     /// to carry one all the same: the request waits for it.
     fn room(&self, link: &Link) -> usize {
-        let allowed = link.allowed.get().unwrap_or_else(|| self.allowed.get());
+        let allowed = link.allowed().unwrap_or_else(|| self.allowed.get());
         let most = usize::try_from(self.rules.most_streams).unwrap_or(usize::MAX);
         allowed.min(most).max(1)
     }
 
-    fn discard(&self, link: &Rc<Link>) {
+    /// No more places on it; whether there were any until now.
+    fn discard(&self, gone: &Rc<Link>) -> bool {
         self.links
             .borrow_mut()
-            .retain(|other| !Rc::ptr_eq(other, link));
-    }
-}
-
-/// A connection that takes up new streams, or why it does not: the server may have told it to go away.
-fn ready(mut sender: SendRequest<Bytes>) -> Result<SendRequest<Bytes>, h2::Error> {
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    // Nothing is pending on a sender that has just been cloned.
-    match sender.poll_ready(&mut cx) {
-        Poll::Ready(Err(error)) => Err(error),
-        Poll::Ready(Ok(())) | Poll::Pending => Ok(sender),
+            .retain(|link| !Rc::ptr_eq(link, gone));
+        gone.is_offered.replace(false)
     }
 }

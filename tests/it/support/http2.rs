@@ -6,17 +6,19 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const ACK: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 /// `:status: 200`, from the static table of HPACK (RFC 7541).
-const STATUS_200: u8 = 0x88;
+pub(crate) const STATUS_200: u8 = 0x88;
 
 pub(crate) const NO_ERROR: u32 = 0;
 pub(crate) const INTERNAL_ERROR: u32 = 2;
@@ -83,17 +85,28 @@ impl Frames {
 impl Peer {
     /// Reads the client's preface and sends the settings, with a limit on streams if there is one.
     pub(crate) fn greet(&mut self, most_streams: Option<u32>) {
+        let most = most_streams.map(|most| (3, most));
+        self.greet_with(most.as_slice());
+    }
+
+    /// The same with these settings.
+    pub(crate) fn greet_with(&mut self, settings: &[(u16, u32)]) {
         let mut preface = [0; 24];
         if self.stream.read_exact(&mut preface).is_err() {
             return;
         }
         assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        let mut settings = Vec::new();
-        if let Some(most) = most_streams {
-            settings.extend_from_slice(&3_u16.to_be_bytes());
-            settings.extend_from_slice(&most.to_be_bytes());
+        self.settings(settings);
+    }
+
+    /// Settings, by their numbers.
+    pub(crate) fn settings(&mut self, settings: &[(u16, u32)]) {
+        let mut payload = Vec::new();
+        for (name, value) in settings {
+            payload.extend_from_slice(&name.to_be_bytes());
+            payload.extend_from_slice(&value.to_be_bytes());
         }
-        self.frame(SETTINGS, 0, 0, &settings);
+        self.frame(SETTINGS, 0, 0, &payload);
     }
 
     /// Bytes as they are.
@@ -102,7 +115,8 @@ impl Peer {
         let _ = self.stream.write_all(bytes);
     }
 
-    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    /// Any frame.
+    pub(crate) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let mut bytes = vec![length[1], length[2], length[3], kind, flags];
         bytes.extend_from_slice(&stream.to_be_bytes());
@@ -150,7 +164,8 @@ impl Peer {
         }
     }
 
-    fn read_frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+    /// The next frame: kind, flags, stream and payload.
+    pub(crate) fn read_frame(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).ok()?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
