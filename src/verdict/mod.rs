@@ -250,7 +250,9 @@ fn judge_gate(
 ) -> GateResult {
     if let Some(margin) = gate.gate.baseline {
         let mut result = compare::judge_gate(record, gate, margin);
-        undermine(record, gate, &mut result);
+        if let Some(doubt) = undermining(record, gate, result.verdict).first() {
+            leave_undecided(&mut result, doubt);
+        }
         return result;
     }
     let phases = phases_of(record, gate);
@@ -303,8 +305,16 @@ fn judge_gate(
             result.reason
         );
     }
-    if undermine(record, gate, &mut result) {
-        return result;
+    let doubts = undermining(record, gate, result.verdict);
+    if let Some(doubt) = doubts.first() {
+        let stands = (result.verdict == Verdict::Fail)
+            .then(|| generator::cannot_explain(&doubts, gate, &subject, &record.header.requests))
+            .flatten();
+        let Some(words) = stands else {
+            leave_undecided(&mut result, doubt);
+            return result;
+        };
+        result.reason = format!("{}; {doubt}; {words}", result.reason);
     }
     // What the generator adds makes latencies longer, never shorter: only a FAIL can be its fault.
     if result.verdict == Verdict::Fail
@@ -330,8 +340,8 @@ fn judge_gate(
     result
 }
 
-/// Makes a result INCONCLUSIVE where a doubt takes the ground from under it, and tells whether it did.
-fn undermine(record: &RunRecord, gate: &ScopedGate, result: &mut GateResult) -> bool {
+/// The doubts that take the ground from under a result.
+fn undermining<'a>(record: &'a RunRecord, gate: &ScopedGate, verdict: Verdict) -> Vec<&'a Doubt> {
     let concerns = |doubt: &&Doubt| {
         doubt
             .phase()
@@ -340,22 +350,23 @@ fn undermine(record: &RunRecord, gate: &ScopedGate, result: &mut GateResult) -> 
     let undermines = match gate.gate.metric {
         metric if metric.is_of_requests() => Doubt::undermines_requests,
         // A GPU that waits for a generator that cannot send has not shown what it could do.
-        Metric::Telemetry(_) if gate.gate.op == Op::Above && result.verdict == Verdict::Fail => {
+        Metric::Telemetry(_) if gate.gate.op == Op::Above && verdict == Verdict::Fail => {
             Doubt::blames_generator
         }
         // Nor one that idles, and takes its power for few requests.
-        Metric::EnergyPerRequest if result.verdict == Verdict::Fail => Doubt::blames_generator,
+        Metric::EnergyPerRequest if verdict == Verdict::Fail => Doubt::blames_generator,
         _ => |_: &Doubt| false,
     };
-    let mut doubts = record.doubts.iter().filter(concerns);
-    let Some(doubt) = doubts.find(|doubt| undermines(doubt)) else {
-        return false;
-    };
+    let doubts = record.doubts.iter().filter(concerns);
+    doubts.filter(|doubt| undermines(doubt)).collect()
+}
+
+/// Makes a result INCONCLUSIVE for a doubt.
+fn leave_undecided(result: &mut GateResult, doubt: &Doubt) {
     if result.verdict != Verdict::Inconclusive {
         result.verdict = Verdict::Inconclusive;
         result.reason = doubt.to_string();
     }
-    true
 }
 
 /// The one line that says it all.

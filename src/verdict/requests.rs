@@ -113,6 +113,27 @@ pub(super) fn latency(
     result
 }
 
+/// The lower bound of the share of requests that are over the limit by so much, where it exceeds what the
+/// gate allows and this share of the requests beside it.
+pub(super) fn certainly_over(
+    gate: &ScopedGate,
+    subject: &Subject<'_>,
+    by_ns: u64,
+    excused: f64,
+) -> Option<f64> {
+    let Metric::Latency { kind, percentile } = gate.gate.metric else {
+        return None;
+    };
+    let objection = Objection::Slower(kind, gate.gate.limit_ns().saturating_add(by_ns));
+    let allowed = percentile.allowed_share() + excused;
+    if allowed >= 1.0 {
+        return None;
+    }
+    let alphas = at_the_end(gate, subject);
+    let evidence = share_evidence(subject, objection, allowed, &subject.total(), alphas)?;
+    (evidence.lower > allowed).then_some(evidence.lower)
+}
+
 /// The share of requests that did not succeed.
 pub(super) fn error_rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult {
     if let Some(length) = gate.gate.worst {
