@@ -5,6 +5,8 @@ use crate::gate::Metric;
 use crate::record::{INTERVAL_NS, Outcome, Over, PackedLatencies, PhaseRecord, RequestTally};
 use crate::stats::{self, ALPHA, Share, lower_bound, upper_bound};
 use crate::units::{self, Dimension, Quantity};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A stretch of a phase.
@@ -43,6 +45,31 @@ fn stretches(
         }
     }
     all
+}
+
+/// What is asked of stretches, answered once for each count: a night has tens of thousands of them, and few
+/// that differ.
+struct Memo<F> {
+    of: F,
+    known: RefCell<BTreeMap<(u64, u64, u64), bool>>,
+}
+
+impl<F: Fn(&Stretch) -> bool> Memo<F> {
+    fn of(of: F) -> Self {
+        let known = RefCell::default();
+        Self { of, known }
+    }
+
+    fn ask(&self, stretch: &Stretch) -> bool {
+        let Over {
+            at_most,
+            at_least,
+            total,
+        } = stretch.over;
+        let mut known = self.known.borrow_mut();
+        let answer = known.entry((at_most, at_least, total));
+        *answer.or_insert_with(|| (self.of)(stretch))
+    }
 }
 
 fn whole_seconds(phase: &PhaseRecord) -> usize {
@@ -91,7 +118,9 @@ pub(super) fn share(
         .map(|stretch| stretch.over.total)
         .min()
         .unwrap_or(0);
-    let failing = all.iter().find(|stretch| lower(stretch) > allowed);
+    let fails = Memo::of(|stretch| ratio(stretch) > allowed && lower(stretch) > allowed);
+    let passes = Memo::of(|stretch| ratio(stretch) < allowed && upper(stretch) < allowed);
+    let failing: Vec<&Stretch> = all.iter().filter(|stretch| fails.ask(stretch)).collect();
     let allowed_text = Quantity {
         value: allowed,
         dimension: Dimension::Ratio,
@@ -104,12 +133,8 @@ pub(super) fn share(
             units::count(stretch.over.total)
         )
     };
-    let (verdict, shown_stretch, reason) = if let Some(first) = failing {
-        let more = all
-            .iter()
-            .filter(|stretch| lower(stretch) > allowed)
-            .count()
-            - 1;
+    let (verdict, shown_stretch, reason) = if let Some((&first, more)) = failing.split_first() {
+        let more = more.len();
         let reason = format!(
             "{}, and {allowed_text} may be; so it is in {more} more stretches",
             at(first)
@@ -120,7 +145,7 @@ pub(super) fn share(
             "a stretch of {window} has {fewest} requests, and it takes {needed} to show that no more than {allowed_text} are {what}"
         );
         (Verdict::Inconclusive, worst, reason)
-    } else if all.iter().all(|stretch| upper(stretch) < allowed) {
+    } else if all.iter().all(|stretch| passes.ask(stretch)) {
         let reason = format!("at worst, {}, and {allowed_text} may be", at(worst));
         (Verdict::Pass, worst, reason)
     } else {
