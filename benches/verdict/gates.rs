@@ -180,36 +180,59 @@ pub(crate) fn early(repetitions: u32) -> Value {
         "\nEarly decision, p99, at most {SECONDS} s, {repetitions} runs each, by true share over the limit: \
          PASS/FAIL/time"
     );
+    let titles = TRUTHS.map(|truth| format!("{:.1} %", truth * 100.0));
     println!(
         "{:15} {}",
         "",
-        TRUTHS
-            .map(|truth| format!("{:>20}", format!("{:.1} %", truth * 100.0)))
-            .concat()
+        titles.map(|title| format!("{title:>20}")).concat()
     );
     let mut rows = serde_json::Map::new();
     for (name, process) in PROCESSES {
-        let cells = TRUTHS.map(|truth| {
-            let limit = process.threshold(truth);
-            let (mut pass, mut fail, mut time) = (0.0, 0.0, 0.0);
-            for seed in 0..u64::from(repetitions) {
-                let mut rng = Pcg64Mcg::seed_from_u64(9000 + seed);
-                let latencies = process.run(SECONDS, &mut rng);
-                let (passed, failed, after) = decided(&latencies, limit);
-                pass += f64::from(u8::from(passed));
-                fail += f64::from(u8::from(failed));
-                time += after as f64 / SECONDS as f64;
-            }
-            let all = f64::from(repetitions);
-            (pass / all, fail / all, time / all)
-        });
-        let text = cells
-            .map(|(pass, fail, time)| format!("   {pass:.3}/{fail:.3}/{time:.2}"))
-            .concat();
-        println!("{name:15} {text}");
+        let cells = TRUTHS.map(|truth| decisions(process, truth, SECONDS, repetitions));
+        print_row(name, &cells);
         rows.insert(name.to_owned(), json!(cells));
     }
     Value::Object(rows)
+}
+
+/// The same for the queue, whose excursions are rare, in longer phases.
+pub(crate) fn early_of_a_queue(repetitions: u32) -> Value {
+    const HOURS: [usize; 3] = [1, 2, 4];
+    const TRUTHS: [f64; 3] = [0.01, 0.001, 0.0001];
+    println!(
+        "\nEarly decision of a queue at 90 %, by the longest duration and the true share over the limit"
+    );
+    let mut rows = serde_json::Map::new();
+    for hours in HOURS {
+        let queue = Process::Queue { busy: 0.9 };
+        let cells = TRUTHS.map(|truth| decisions(queue, truth, hours * 3600, repetitions));
+        let name = format!("{hours} h");
+        print_row(&name, &cells);
+        rows.insert(name, json!(cells));
+    }
+    Value::Object(rows)
+}
+
+fn print_row(name: &str, cells: &[(f64, f64, f64)]) {
+    let cells = cells.iter();
+    let text = cells.map(|(pass, fail, time)| format!("   {pass:.3}/{fail:.3}/{time:.2}"));
+    println!("{name:15} {}", text.collect::<String>());
+}
+
+/// PASS, FAIL and the time taken, each as a share.
+fn decisions(process: Process, truth: f64, seconds: usize, repetitions: u32) -> (f64, f64, f64) {
+    let limit = process.threshold(truth);
+    let (mut pass, mut fail, mut time) = (0.0, 0.0, 0.0);
+    for seed in 0..u64::from(repetitions) {
+        let mut rng = Pcg64Mcg::seed_from_u64(9000 + seed);
+        let latencies = process.run(seconds, &mut rng);
+        let (passed, failed, after) = decided(&latencies, limit);
+        pass += f64::from(u8::from(passed));
+        fail += f64::from(u8::from(failed));
+        time += after as f64 / seconds as f64;
+    }
+    let all = f64::from(repetitions);
+    (pass / all, fail / all, time / all)
 }
 
 /// Whether the gate passed, whether it failed, and after how many seconds.
@@ -218,7 +241,7 @@ fn decided(latencies: &[Vec<f64>], limit: f64) -> (bool, bool, usize) {
     let ends = looks.at_s().iter().map(|&at| (at, looks.at(at)));
     let ends = ends.chain([(latencies.len() as u64, Some(looks.at_the_end()))]);
     for (at, alphas) in ends {
-        let at = usize::try_from(at).expect("half an hour");
+        let at = usize::try_from(at).expect("a few hours");
         let alphas = alphas.expect("a look");
         let bounds = bounds(
             &latencies[..at],
@@ -241,6 +264,9 @@ const AT_THE_END: Alphas = Alphas {
     fail: ALPHA,
 };
 
+/// Looks take the lower thresholds from so many seconds.
+const WHOLE_S: usize = 60;
+
 /// The bounds of the share over the limit, as the gate sees them.
 fn bounds(
     latencies: &[Vec<f64>],
@@ -248,10 +274,15 @@ fn bounds(
     alphas: Alphas,
     (objection, is_look): (Objection, bool),
 ) -> ShareBounds {
-    let mut all = latencies.concat();
-    let total = all.len();
+    let total: usize = latencies.iter().map(Vec::len).sum();
+    let known = if is_look {
+        WHOLE_S.min(latencies.len())
+    } else {
+        latencies.len()
+    };
+    let mut all = latencies[..known].concat();
     let mut at = |percent: usize| {
-        let place = (total * percent).div_ceil(100).saturating_sub(1);
+        let place = (all.len() * percent).div_ceil(100).saturating_sub(1);
         *all.select_nth_unstable_by(place, f64::total_cmp).1
     };
     let (p95, p99) = (at(95), at(99));

@@ -1,7 +1,7 @@
 //! How often the verdicts err, by seeded simulation, and how long they take.
 //!
 //! `cargo bench --bench verdict` prints the figures; `-- --write` also keeps them in `results.json` and
-//! writes the tables of `docs/statistics.md`; `-- --quick` takes a fifth of the repetitions.
+//! writes the tables of `docs/statistics.md`; `-- --quick` takes a fifth of the repetitions, and `-- --speed` only times the judging.
 #![expect(clippy::print_stdout, reason = "the tables are the result")]
 
 mod comparisons;
@@ -21,14 +21,19 @@ fn main() {
         return;
     }
     let repetitions = if quick { 20 } else { 100 };
+    if std::env::args().any(|arg| arg == "--speed") {
+        speed::judging();
+        return;
+    }
     let result = json!({
         "percentile_gates": gates::tables(gates::Objection::Slower, repetitions * 3),
         "error_rate": gates::tables(gates::Objection::NotOk, repetitions * 3),
         "early": gates::early(repetitions),
+        "early_queue": gates::early_of_a_queue(repetitions),
         "leaks_1h": leaks(1.0, repetitions),
         "leaks_8h": leaks(8.0, repetitions / 4),
         "comparison": comparisons::tables(repetitions * 40),
-        "judging_8h_s": speed::judging(),
+        "judging_8h": speed::judging(),
     });
     println!("\n{result}");
     if std::env::args().any(|arg| arg == "--write") {

@@ -1,9 +1,11 @@
 //! The bounds of a share of requests, for correlated ones that come in bursts.
 
+use super::ALPHA;
 use super::binomial::{Share, lower_bound, upper_bound};
 use super::bursts::Bursts;
 use super::correlation::{Memory, Second, effective};
 use super::early::Alphas;
+use super::excursions;
 
 /// From this design effect on, requests over the limit come in bursts.
 const BURSTY: f64 = 2.0;
@@ -25,6 +27,8 @@ pub struct ShareBounds {
     pub to_fail: [(f64, f64); 2],
     /// The events behind the requests over the limit, where they come in bursts.
     pub bursts: Option<Bursts>,
+    /// The factor by which the true share may exceed the observed one for so few of them.
+    pub burst_reach: Option<f64>,
     /// The one-sided lower bound.
     pub lower: f64,
     /// The one-sided upper bound; 1 where PASS cannot be decided.
@@ -65,7 +69,7 @@ impl Evidence {
         match (self.thresholds.len() > 1, self.is_look) {
             (true, true) => 5.0,
             (true, false) | (false, true) => 2.0,
-            (false, false) => 1.0,
+            (false, false) => 1.5,
         }
     }
 
@@ -96,7 +100,8 @@ pub fn quiet_s(thresholds: usize) -> usize {
 /// A FAIL looks at the limit alone: where much is over it the design effect is not underestimated, except
 /// by batches that resemble their neighbours. So a bound that takes them to do so must exceed the allowed
 /// share, or one that does not a multiple of it. A PASS, with little over the limit, looks at the lower
-/// thresholds too, where most of it shows; without any, at the memory of batches and at wider bursts.
+/// thresholds too, where most of it shows, and counts requests or excursions, whichever says more; without
+/// any, at the memory of batches and at wider bursts.
 ///
 /// `None` where fewer than two seconds show how the requests hang together.
 pub fn share_bounds(evidence: &Evidence, counted: Counted, alphas: Alphas) -> Option<ShareBounds> {
@@ -126,9 +131,22 @@ pub fn share_bounds(evidence: &Evidence, counted: Counted, alphas: Alphas) -> Op
         .filter(|bursts| bursts.count > 0);
     let total = counted.total + counted.open;
     let most = scaled(counted.at_most + counted.open, total, for_pass.requests);
+    let burst_reach = bursts.map(|bursts| {
+        if thresholds.len() == 1 && is_mood(limit, counted.at_most) {
+            bursts.reach_of_moods(alpha)
+        } else {
+            bursts.reach(alpha)
+        }
+    });
     let upper = alphas.pass.map_or(1.0, |alpha| {
-        let reach = bursts.map_or(1.0, |bursts| bursts.reach(alpha));
-        upper_bound(most, alpha).max((most.ratio() * reach).min(1.0))
+        let by_requests = upper_bound(most, alpha);
+        let by_requests = by_requests.max((most.ratio() * burst_reach.unwrap_or(1.0)).min(1.0));
+        let by_excursions = excursions::share(thresholds, alpha).map_or(1.0, |share| {
+            let share = share * counted.total as f64 / total.max(1) as f64;
+            let open = counted.open as f64 / total.max(1) as f64;
+            (share + open).max(most.ratio() * evidence.bursts.reach(alpha))
+        });
+        by_requests.min(by_excursions)
     });
     let lower = to_fail.map(|(size, times)| {
         lower_bound(scaled(counted.at_least, counted.total, size), alphas.fail) / times
@@ -138,7 +156,15 @@ pub fn share_bounds(evidence: &Evidence, counted: Counted, alphas: Alphas) -> Op
         effective_requests: for_pass.requests,
         to_fail,
         bursts,
+        burst_reach,
         lower: lower[0].max(lower[1]),
         upper,
     })
+}
+
+/// Whether requests over the limit, of which there are so many, come in moods that nothing else shows: they
+/// resemble their neighbours too much for chance. A few that fall together by chance are none.
+fn is_mood(limit: &[Vec<Vec<Second>>], over: u64) -> bool {
+    let certain = effective(limit, ALPHA, Memory::FirstOrderForCertain);
+    certain.is_some_and(|found| found.design_effect > BURSTY + 2.0 / over.max(1) as f64)
 }

@@ -26,6 +26,20 @@ pub enum Memory {
     None,
     /// One resembles the next, as far as it shows: an autoregressive process of the first order.
     FirstOrder,
+    /// The same, but only where that is hardly chance (`r > 2.326/√m`).
+    FirstOrderForCertain,
+}
+
+impl Memory {
+    /// So many standard deviations of the correlation of neighbours are no chance; `None` where none is
+    /// looked for.
+    fn chance(self) -> Option<f64> {
+        match self {
+            Self::None => None,
+            Self::FirstOrder => Some(1.645),
+            Self::FirstOrderForCertain => Some(2.326),
+        }
+    }
 }
 
 /// By how much the variance of the share exceeds that of independent requests; at least 1.
@@ -66,12 +80,12 @@ pub fn design_effect(strata: &[Vec<Second>], batches: usize, memory: Memory) -> 
     let squares: f64 = deviations.iter().map(with_bias).sum();
     let share = over / total;
     let mut effect = squares / (total * total) / (share * (1.0 - share) / total);
-    if memory == Memory::FirstOrder {
+    if let Some(chance) = memory.chance() {
         let count = deviations.iter().map(Vec::len).sum::<usize>() as f64;
         let neighbours = deviations.iter().flat_map(|of| of.windows(2));
         let products: f64 = neighbours.map(|pair| pair[0] * pair[1]).sum();
         let correlation = products / deviations.iter().map(square).sum::<f64>();
-        if correlation > CHANCE / count.sqrt() {
+        if correlation > chance / count.sqrt() {
             let memory = (correlation + (1.0 + 4.0 * correlation) / count).min(LONGEST_MEMORY);
             effect *= (1.0 + memory) / (1.0 - memory);
         }
@@ -79,8 +93,6 @@ pub fn design_effect(strata: &[Vec<Second>], batches: usize, memory: Memory) -> 
     effect.max(1.0)
 }
 
-/// The correlation of neighbours is more than chance above so many standard deviations.
-const CHANCE: f64 = 1.645;
 /// From so few batches a longer memory cannot be told from a trend.
 const LONGEST_MEMORY: f64 = 0.9;
 

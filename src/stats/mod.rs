@@ -11,6 +11,7 @@ mod cells;
 mod compare;
 mod correlation;
 mod early;
+mod excursions;
 mod leak;
 mod mean;
 mod median;

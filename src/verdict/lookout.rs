@@ -271,7 +271,7 @@ impl Counts {
     fn take(&mut self, tally: &RequestTally<PackedLatencies>) {
         let own = self.objections[0].count(tally);
         self.at_least += own.at_least;
-        self.bursts.second(own.at_most);
+        self.bursts.second(own.second());
         for (objection, cells) in self.objections.iter().zip(&mut self.cells) {
             cells.push(objection.count(tally).second());
         }

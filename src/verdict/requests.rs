@@ -102,6 +102,11 @@ pub(super) fn latency(
         let most_by_bursts = size * evidence.allowed / evidence.burst_reach.unwrap_or(1.0);
         result.upper = largest_passing_count(size, evidence.allowed, ALPHA)
             .and_then(|count| order.at(level(count.min(most_by_bursts), size)));
+        // Excursions may have shown that the percentile lies below the limit, where requests do not.
+        if evidence.upper < evidence.allowed {
+            let limit = gate.gate.limit.value;
+            result.upper = Some(result.upper.map_or(limit, |upper| upper.min(limit)));
+        }
         let failing = evidence.to_fail.iter().filter_map(|&(size, times)| {
             let count = smallest_failing_count(size, evidence.allowed * times, ALPHA)?;
             Some(level(count, size))
@@ -298,9 +303,7 @@ fn share_evidence(
         effective_requests: bounds.effective_requests,
         to_fail: bounds.to_fail,
         bursts: bounds.bursts.map(|bursts| bursts.count),
-        burst_reach: bounds
-            .bursts
-            .map(|bursts| bursts.reach(alphas.pass.unwrap_or(ALPHA))),
+        burst_reach: bounds.burst_reach,
         lower: bounds.lower,
         upper: bounds.upper,
     })

@@ -29,7 +29,8 @@ fn what_was_measured_keeps_the_promises() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/verdict/results.json");
     let results: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let number = |value: &Value| value.as_f64().unwrap();
-    assert!(number(&results["judging_8h_s"]) < 1.0);
+    // By CPU time, which does not depend on what else ran.
+    assert!(number(&results["judging_8h"]["all"][1]) < 1.0);
     assert!(number(&results["leaks_1h"]["false_fail"]) <= 0.01);
     assert_eq!(number(&results["leaks_8h"]["false_fail"]), 0.0);
     assert!(number(&results["leaks_1h"]["pass"]) > 0.46);
@@ -52,7 +53,11 @@ fn what_was_measured_keeps_the_promises() {
             "{process}: {early}"
         );
     }
-    for process in ["independent", "AR 0.9, 20 %", "stalls"] {
+    // Far from the limit half of the requests and more are saved: of a queue in a phase of two hours.
+    let queue = &results["early_queue"]["2 h"];
+    assert!(number(&queue[0][0]) <= 0.10, "{queue}");
+    assert!(number(&queue[2][2]) <= 0.5, "{queue}");
+    for process in ["independent", "AR 0.9, 20 %", "AR 0.98, 50 %", "stalls"] {
         for cell in results["error_rate"][process].as_array().unwrap() {
             assert!(
                 number(&cell[0]) <= 0.075 && number(&cell[1]) <= 0.075,
