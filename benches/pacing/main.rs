@@ -30,7 +30,7 @@ fn main() {
     if let [_, role, core] = arguments.as_slice()
         && role == "--serve"
     {
-        server::serve(core.parse().unwrap(), 0);
+        server::serve(core.parse().unwrap(), 0, true);
     }
     let number = |name: &str, fallback: u64| -> u64 {
         std::env::var(name).map_or(fallback, |text| text.parse().expect("a whole number"))

@@ -86,7 +86,8 @@ fn main() {
     if let [_, role, core, delay_us] = arguments.as_slice()
         && role == "--serve"
     {
-        server::serve(core.parse().unwrap(), delay_us.parse().unwrap());
+        let delay_us = delay_us.parse().unwrap();
+        server::serve(core.parse().unwrap(), delay_us, delay_us > 0);
     }
     if let [_, role, core, _] = arguments.as_slice()
         && role == "--serve-http2"

@@ -41,6 +41,9 @@ pub(crate) struct Running {
     /// User and system time of the generator for each request that the server answered, in the same
     /// stretch of time: without its start and its reports.
     pub(crate) cpu_us_per_request: f64,
+    /// How much of its core the server used: near 1 the server was the limit, and a generator's rate says
+    /// less than what a request cost it.
+    pub(crate) server_busy: f64,
     /// The highest resident size that was seen.
     pub(crate) peak_rss_mib: f64,
     /// What the server says about that stretch of time, where it knows when the kernel received.
@@ -84,10 +87,12 @@ impl Running {
         watch(RAMP, &mut child);
         server.account();
         let (from, cpu_from) = (Instant::now(), cpu_time(child.id()));
+        let server_from = cpu_time(server.child.id());
         watch(RAMP + Duration::from_secs(load.seconds), &mut child);
         let (requests, p50, p99) = server.account();
         let measured = from.elapsed();
         let cpu = cpu_time(child.id()).saturating_sub(cpu_from);
+        let server_cpu = cpu_time(server.child.id()).saturating_sub(server_from);
         watch(Duration::from_mins(10), &mut child);
         child.wait().unwrap();
         let text = reader.join().unwrap();
@@ -98,6 +103,7 @@ impl Running {
             load,
             requests_per_second: requests as f64 / measured.as_secs_f64(),
             cpu_us_per_request: cpu.as_secs_f64() * 1e6 / requests.max(1) as f64,
+            server_busy: server_cpu.as_secs_f64() / measured.as_secs_f64(),
             peak_rss_mib: peak as f64 / 1024.0,
             truth_p50_ms: p50.map(|ns| ns as f64 / 1e6),
             truth_p99_ms: p99.map(|ns| ns as f64 / 1e6),
@@ -105,13 +111,14 @@ impl Running {
             said_p99_ms: said.map(|(_, p99)| p99),
         };
         println!(
-            "{:<7} {:<9} rep {} {:>9.0} req/s {:>6.2} us/req {:>6.1} MiB",
+            "{:<7} {:<9} rep {} {:>9.0} req/s {:>6.2} us/req {:>6.1} MiB, server busy {:.2}",
             running.generator,
             load.to_string(),
             repetition,
             running.requests_per_second,
             running.cpu_us_per_request,
-            running.peak_rss_mib
+            running.peak_rss_mib,
+            running.server_busy
         );
         running
     }

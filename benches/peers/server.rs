@@ -1,5 +1,6 @@
 //! The server under all generators: one thread on epoll, 200 bytes for every request, at once or after
-//! a fixed delay, and its own account of how long each request was with it.
+//! a fixed delay, and where that is asked for, its own account of how long each request was with it. The
+//! account costs it a tenth of its rate, and the measure of a rate must not be the server.
 
 use hdrhistogram::Histogram;
 use mio::net::{TcpListener, TcpStream};
@@ -8,7 +9,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, socko
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
-use std::io::{IoSliceMut, Write as _};
+use std::io::{self, IoSliceMut, Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ struct Connection {
 struct Due {
     at: Instant,
     to: usize,
-    received: Duration,
+    received: Option<Duration>,
 }
 
 struct Server {
@@ -33,6 +34,8 @@ struct Server {
     free: Vec<usize>,
     due: VecDeque<Due>,
     delay: Duration,
+    /// Whether the kernel stamps what comes.
+    stamped: bool,
     requests: u64,
     /// From the kernel's receipt of a request to the hand-over of its answer, in nanoseconds.
     truth: Histogram<u64>,
@@ -42,8 +45,9 @@ struct Server {
     buffer: Vec<u8>,
 }
 
-/// Serves until it is killed; the first line on standard output is the port.
-pub(crate) fn serve(core: usize, delay_us: u64) -> ! {
+/// Serves until it is killed; the first line on standard output is the port. `stamped` has it account for
+/// the times of requests and not only for their number.
+pub(crate) fn serve(core: usize, delay_us: u64, stamped: bool) -> ! {
     super::place::pin_self(core);
     let mut poll = Poll::new().unwrap();
     let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -51,7 +55,7 @@ pub(crate) fn serve(core: usize, delay_us: u64) -> ! {
         .register(&mut listener, LISTENER, Interest::READABLE)
         .unwrap();
     println!("{}", listener.local_addr().unwrap().port());
-    std::io::stdout().flush().unwrap();
+    io::stdout().flush().unwrap();
     let mut answer = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {BODY}\r\n\r\n"
     )
@@ -62,6 +66,7 @@ pub(crate) fn serve(core: usize, delay_us: u64) -> ! {
         free: Vec::new(),
         due: VecDeque::new(),
         delay: Duration::from_micros(delay_us),
+        stamped,
         requests: 0,
         truth: Histogram::new(3).unwrap(),
         arrivals: Arrivals::default(),
@@ -100,7 +105,7 @@ impl Server {
     fn accept(&mut self, listener: &TcpListener, poll: &Poll) {
         while let Ok((mut stream, _)) = listener.accept() {
             stream.set_nodelay(true).unwrap();
-            setsockopt(&stream, sockopt::ReceiveTimestampns, &true).unwrap();
+            setsockopt(&stream, sockopt::ReceiveTimestampns, &self.stamped).unwrap();
             let place = self.free.pop().unwrap_or_else(|| {
                 self.connections.push(None);
                 self.connections.len() - 1
@@ -116,64 +121,91 @@ impl Server {
     }
 
     fn read(&mut self, place: usize) {
+        let mut buffer = std::mem::take(&mut self.buffer);
         loop {
-            let Some(connection) = &mut self.connections[place] else {
-                return;
+            let (bytes, stamp) = match self.receive(place, &mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) | Ok((0, _)) => {
+                    if self.connections[place].take().is_some() {
+                        self.free.push(place);
+                    }
+                    break;
+                }
+                Ok(received) => received,
             };
-            let mut slices = [IoSliceMut::new(&mut self.buffer)];
-            let received = recvmsg::<()>(
-                connection.stream.as_raw_fd(),
-                &mut slices,
-                Some(&mut self.control),
-                MsgFlags::empty(),
-            );
-            let (bytes, stamp) = match received {
-                Ok(message) => {
-                    let stamp = message.cmsgs().ok().and_then(|mut messages| {
-                        messages.find_map(|message| match message {
-                            ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp.into()),
-                            _ => None,
-                        })
-                    });
-                    (message.bytes, stamp)
-                }
-                Err(nix::errno::Errno::EAGAIN) => return,
-                Err(_) => (0, None),
-            };
-            if bytes == 0 {
-                self.connections[place] = None;
-                self.free.push(place);
-                return;
+            let connection = self.connections[place].as_mut().unwrap();
+            let mut pending = std::mem::take(&mut connection.pending);
+            if pending.is_empty() {
+                let used = self.take_requests(place, &buffer[..bytes], stamp);
+                pending.extend_from_slice(&buffer[used..bytes]);
+            } else {
+                pending.extend_from_slice(&buffer[..bytes]);
+                let used = self.take_requests(place, &pending, stamp);
+                pending.drain(..used);
             }
-            connection.pending.extend_from_slice(&self.buffer[..bytes]);
-            while let Some((used, is_control)) =
-                request(&self.connections[place].as_ref().unwrap().pending)
-            {
-                let connection = self.connections[place].as_mut().unwrap();
-                if is_control {
-                    let text = self.account();
-                    let connection = self.connections[place].as_mut().unwrap();
-                    let _ = connection.stream.write_all(text.as_bytes());
-                    connection.pending.drain(..used);
-                    continue;
-                }
-                connection.pending.drain(..used);
-                let received = stamp.unwrap_or_else(wall);
-                self.arrivals.count(received);
-                if self.delay.is_zero() {
-                    self.answer_now(place, received);
-                } else {
-                    self.due.push_back(Due {
-                        at: Instant::now() + self.delay,
-                        to: place,
-                        received,
-                    });
-                }
+            if let Some(connection) = &mut self.connections[place] {
+                connection.pending = pending;
             }
-            if bytes < self.buffer.len() {
-                return;
+            if bytes < buffer.len() {
+                break;
             }
         }
+        self.buffer = buffer;
+    }
+
+    fn receive(
+        &mut self,
+        place: usize,
+        buffer: &mut [u8],
+    ) -> io::Result<(usize, Option<Duration>)> {
+        let connection = self.connections[place].as_mut();
+        let stream = &mut connection.ok_or(io::ErrorKind::NotConnected)?.stream;
+        if !self.stamped {
+            return Ok((stream.read(buffer)?, None));
+        }
+        let mut slices = [IoSliceMut::new(buffer)];
+        let message = recvmsg::<()>(
+            stream.as_raw_fd(),
+            &mut slices,
+            Some(&mut self.control),
+            MsgFlags::empty(),
+        )?;
+        let stamp = message.cmsgs().ok().and_then(|mut messages| {
+            messages.find_map(|message| match message {
+                ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp.into()),
+                _ => None,
+            })
+        });
+        Ok((message.bytes, stamp))
+    }
+
+    /// Answers every request that is complete, now or later; how many bytes those had.
+    fn take_requests(&mut self, place: usize, bytes: &[u8], stamp: Option<Duration>) -> usize {
+        let mut used = 0;
+        while let Some((length, is_control)) = request(&bytes[used..]) {
+            used += length;
+            if is_control {
+                let text = self.account();
+                if let Some(connection) = &mut self.connections[place] {
+                    let _ = connection.stream.write_all(text.as_bytes());
+                }
+                continue;
+            }
+            let received = self.stamped.then(|| stamp.unwrap_or_else(wall));
+            if let Some(received) = received {
+                self.arrivals.count(received);
+            }
+            if self.delay.is_zero() {
+                self.answer_now(place, received);
+            } else {
+                self.due.push_back(Due {
+                    at: Instant::now() + self.delay,
+                    to: place,
+                    received,
+                });
+            }
+        }
+        used
     }
 
     fn answer_what_is_due(&mut self) {
@@ -184,16 +216,17 @@ impl Server {
         }
     }
 
-    fn answer_now(&mut self, place: usize, received: Duration) {
+    fn answer_now(&mut self, place: usize, received: Option<Duration>) {
         let Some(connection) = &mut self.connections[place] else {
             return;
         };
         self.requests += 1;
-        let taken = wall().saturating_sub(received);
+        let taken = received.map(|received| wall().saturating_sub(received));
         let _ = connection.stream.write_all(&self.answer);
-        let _ = self
-            .truth
-            .record(u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX).max(1));
+        if let Some(taken) = taken {
+            let taken = u64::try_from(taken.as_nanos()).unwrap_or(u64::MAX);
+            let _ = self.truth.record(taken.max(1));
+        }
     }
 
     /// What it has done since it was last asked, as an answer to `GET /account`.
@@ -243,16 +276,20 @@ impl Arrivals {
 
 /// The length of the first complete request, and whether it asks for the account.
 fn request(bytes: &[u8]) -> Option<(usize, bool)> {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&bytes[..head]).ok()?;
-    let length = text
-        .lines()
-        .find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-length")
-                .then(|| value.trim().parse::<usize>().ok())?
+    const LENGTH: &[u8] = b"content-length:";
+    let head = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
+    let length = bytes[..head]
+        .split(|&byte| byte == b'\n')
+        .filter_map(|line| line.split_at_checked(LENGTH.len()))
+        .find(|(name, _)| name.eq_ignore_ascii_case(LENGTH))
+        .and_then(|(_, value)| {
+            std::str::from_utf8(value)
+                .ok()?
+                .trim()
+                .parse::<usize>()
+                .ok()
         })
         .unwrap_or(0);
     let whole = head + length;
-    (bytes.len() >= whole).then(|| (whole, text.starts_with("GET /account ")))
+    (bytes.len() >= whole).then(|| (whole, bytes.starts_with(b"GET /account ")))
 }
