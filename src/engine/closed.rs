@@ -50,16 +50,19 @@ pub(super) fn start<C: Client>(
 }
 
 impl Users {
-    /// The next request of a user: intended to start when the one before was over.
-    fn take(&self, slot: usize, intended_ns: u64, random: &mut Pcg64Mcg) -> Option<Ticket> {
+    /// A user takes up its next request, intended to start when the one before was over; whether there is
+    /// one.
+    fn take(&self, slot: usize, intended_ns: u64, random: &mut Pcg64Mcg) -> bool {
         let shared = &self.shared;
         let orders = &shared.orders;
         if intended_ns >= shared.closes_ns() {
-            return None;
+            return false;
         }
         let measured = shared.is_measured(intended_ns);
         if measured {
-            let left = self.quota.get().checked_sub(1)?;
+            let Some(left) = self.quota.get().checked_sub(1) else {
+                return false;
+            };
             self.quota.set(left);
         }
         let mix = &orders.phase.mix;
@@ -75,7 +78,7 @@ impl Users {
         };
         shared.recorder.borrow_mut().plan(&ticket, ticket.taken_ns);
         shared.begin(slot, ticket);
-        Some(ticket)
+        true
     }
 
     /// When a user may send again, from this time on; `None` if never.
@@ -97,20 +100,21 @@ async fn run_user<S: Slot>(users: Rc<Users>, slot: usize, mut connection: S) {
     let user = (orders.worker + slot * orders.workers) as u64;
     let think_ns = u64::try_from(users.load.think_time.as_nanos()).unwrap_or(u64::MAX);
     let mut intended_ns = orders.started_ns;
+    // A time that has come: nobody need look at the clock for what was intended until then.
+    let mut passed_ns = 0;
     loop {
         let Some(active_ns) = users.when_active(user, intended_ns) else {
             return;
         };
         intended_ns = active_ns;
-        if intended_ns > shared.now_ns() {
+        if intended_ns > passed_ns && intended_ns > shared.now_ns() {
             shared.pause_until(intended_ns).await;
         }
-        let Some(ticket) = users.take(slot, intended_ns, &mut random) else {
+        if !users.take(slot, intended_ns, &mut random) {
             return;
-        };
-        let (end_ns, reachable) = shared
-            .exchange(slot, &mut connection, ticket, &mut random)
-            .await;
+        }
+        let (end_ns, reachable) = shared.exchange(slot, &mut connection, &mut random).await;
+        passed_ns = end_ns;
         intended_ns = end_ns.saturating_add(think_ns);
         if !reachable {
             let pause_ns = u64::try_from(PAUSE_AFTER_FAILED_CONNECT.as_nanos()).unwrap_or(u64::MAX);

@@ -291,7 +291,7 @@ async fn run_slot<S: Slot>(queue: Rc<Queue>, slot: usize, mut connection: S) {
     while let Some(mut job) = queue.job(slot).await {
         queue
             .shared
-            .exchange(slot, &mut connection, job.ticket, &mut job.random)
+            .exchange(slot, &mut connection, &mut job.random)
             .await;
         queue.release(slot);
     }

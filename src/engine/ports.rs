@@ -103,6 +103,22 @@ pub struct Told {
     pub retry_after: Option<Duration>,
 }
 
+impl Told {
+    /// What turns a request away for now (RFC 6585, 4, and RFC 9110, 15.6.4).
+    const TURNED_AWAY: [u16; 2] = [429, 503];
+
+    /// Whether the request is turned away for now.
+    pub fn turns_away(&self) -> bool {
+        self.status
+            .is_some_and(|status| Self::TURNED_AWAY.contains(&status))
+    }
+
+    /// Whether further tries may follow.
+    pub fn is_of_tries(&self) -> bool {
+        self.not_yet || self.turns_away()
+    }
+}
+
 /// When the tokens of a streamed answer came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamTimes {

@@ -4,7 +4,7 @@
 
 use super::clock::RunClock;
 use super::control::Message;
-use super::ports::{Exchange, StreamTimes};
+use super::ports::{Exchange, StreamTimes, Told};
 use crate::plan::{PhasePlan, StepPlan};
 use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample, Streamed, TryTally};
 use std::cell::Cell;
@@ -12,9 +12,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
-
-/// What turns a request away for now (RFC 6585, 4, and RFC 9110, 15.6.4).
-const TURNED_AWAY: [u16; 2] = [429, 503];
 
 /// A request or flow that is planned, and may have been taken up.
 #[derive(Clone, Copy, Debug)]
@@ -165,20 +162,11 @@ impl Recorder {
     }
 
     /// What an answer says of tries that may follow.
-    pub(super) fn answered(
-        &mut self,
-        ticket: &Ticket,
-        step: Option<&StepPlan>,
-        exchange: &Exchange,
-    ) {
-        let told = exchange.told;
+    pub(super) fn answered(&mut self, ticket: &Ticket, step: Option<&StepPlan>, told: Told) {
         if told.not_yet {
             self.tries(ticket, step, |tries| tries.not_yet += 1);
         }
-        if told
-            .status
-            .is_some_and(|status| TURNED_AWAY.contains(&status))
-        {
+        if told.turns_away() {
             self.tries(ticket, step, |tries| {
                 tries.turned_away += 1;
                 if let Some(asked) = told.retry_after {

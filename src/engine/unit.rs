@@ -11,6 +11,7 @@ use crate::schedule::GivenUp;
 use crate::units;
 use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
+use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -59,25 +60,28 @@ pub struct Errand<'a> {
 
 /// Sends a unit and awaits its end. Of a flow, the exchange is the last one with the time at which the
 /// first byte of all was sent, and the step is the one that did not succeed.
-pub async fn send<'u, S: Slot, W: Witness>(
+pub fn send<'u, 'a, S: Slot, W: Witness>(
     unit: &'u Unit,
-    slot: &mut S,
-    errand: Errand<'_>,
-    witness: &W,
-) -> (Exchange, Option<&'u StepPlan>) {
-    let taken = errand.taken;
+    slot: &'a mut S,
+    errand: Errand<'a>,
+    witness: &'a W,
+) -> impl Future<Output = (Exchange, Option<&'u StepPlan>)> {
+    // Not within the future: the arguments would be in it twice.
     let mut way = Way {
         slot,
         errand,
         witness,
     };
-    match unit {
-        Unit::Request(send) => {
-            let exchange = way.send(send, None, taken, &mut Captured::nothing()).await;
-            (exchange, None)
+    async move {
+        let taken = way.errand.taken;
+        match unit {
+            Unit::Request(send) => {
+                let exchange = way.send(send, None, taken, &mut Captured::nothing()).await;
+                (exchange, None)
+            }
+            // On the heap, so that requests of their own carry no room for it.
+            Unit::Flow(flow) => Box::pin(way.flow(flow)).await,
         }
-        // On the heap, so that requests of their own carry no room for it.
-        Unit::Flow(flow) => Box::pin(way.flow(flow)).await,
     }
 }
 

@@ -48,6 +48,9 @@ pub(super) struct Finished {
     pub(super) ended: u64,
 }
 
+/// A slot sends only what it has taken up.
+const TAKEN_UP: &str = "the slot has taken up a unit";
+
 /// What the slots of one worker share. Never borrowed across an await.
 pub(super) struct Shared {
     pub(super) orders: Orders,
@@ -92,16 +95,22 @@ impl Shared {
         self.tickets.borrow_mut()[slot] = Some(ticket);
     }
 
-    /// Sends one unit that has been taken up, and notes how it went. Returns when it was over, and
+    /// What a slot is busy with. It stands in one place and is not carried along: what a thousand slots
+    /// touch for each request must stay in the processor's caches.
+    fn ticket(&self, slot: usize) -> Ticket {
+        self.tickets.borrow()[slot].expect(TAKEN_UP)
+    }
+
+    /// Sends the unit that a slot has taken up, and notes how it went. Returns when it was over, and
     /// whether a connection could be had.
     pub(super) async fn exchange<S: Slot>(
         &self,
         slot: usize,
         connection: &mut S,
-        ticket: Ticket,
         random: &mut Pcg64Mcg,
     ) -> (u64, bool) {
         let clock = self.orders.clock;
+        let ticket = self.ticket(slot);
         let errand = Errand {
             number: ticket.number,
             intended: clock.at(ticket.intended_ns),
@@ -111,14 +120,11 @@ impl Shared {
             token_events: &self.token_events,
         };
         let unit = &self.orders.phase.units[ticket.request];
-        let notes = Notes {
-            shared: self,
-            slot,
-            ticket,
-        };
+        let notes = Notes { shared: self, slot };
         let (exchange, failed) = unit::send(unit, connection, errand, &notes).await;
         let unreachable = exchange.outcome == Outcome::Connect;
-        self.tickets.borrow_mut()[slot] = None;
+        let ticket = self.tickets.borrow_mut()[slot].take();
+        let ticket = ticket.expect(TAKEN_UP);
         let end_ns = clock.ns(exchange.end).max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
         let gaps_ns = self
@@ -170,19 +176,20 @@ impl Shared {
 struct Notes<'a> {
     shared: &'a Shared,
     slot: usize,
-    ticket: Ticket,
 }
 
 impl Witness for Notes<'_> {
     fn exchanged(&self, step: Option<&StepPlan>, taken: Instant, exchange: &Exchange) {
         let mut recorder = self.shared.recorder.borrow_mut();
         recorder.exchanged(taken, exchange);
-        recorder.answered(&self.ticket, step, exchange);
+        if exchange.told.is_of_tries() {
+            recorder.answered(&self.shared.ticket(self.slot), step, exchange.told);
+        }
     }
 
     fn retries(&self, step: Option<&StepPlan>, is_first: bool) {
         let mut recorder = self.shared.recorder.borrow_mut();
-        recorder.retries(&self.ticket, step, is_first);
+        recorder.retries(&self.shared.ticket(self.slot), step, is_first);
     }
 
     fn begins(&self, step: &StepPlan, intended: Instant) {
@@ -192,7 +199,7 @@ impl Witness for Notes<'_> {
             streams: step.streams,
         };
         let mut recorder = self.shared.recorder.borrow_mut();
-        recorder.begin_step(&self.ticket, begun);
+        recorder.begin_step(&self.shared.ticket(self.slot), begun);
         if let Some(ticket) = &mut self.shared.tickets.borrow_mut()[self.slot] {
             ticket.step = Some(begun);
         }
@@ -201,7 +208,7 @@ impl Witness for Notes<'_> {
     fn ended(&self, step: &StepPlan, intended: Instant, exchange: &mut Exchange) {
         let intended_ns = self.shared.orders.clock.ns(intended);
         let mut recorder = self.shared.recorder.borrow_mut();
-        recorder.end_step(&self.ticket, step, intended_ns, exchange);
+        recorder.end_step(&self.shared.ticket(self.slot), step, intended_ns, exchange);
         if let Some(ticket) = &mut self.shared.tickets.borrow_mut()[self.slot] {
             ticket.step = None;
         }

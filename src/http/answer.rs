@@ -70,6 +70,13 @@ pub(super) struct Answer {
     captured: Captured,
     /// Whether the body is read as a stream.
     streams: bool,
+    /// Apart, so that answers that are none carry no room for it; there since the first that is one.
+    streaming: Option<Box<Streaming>>,
+}
+
+/// What is read of a streamed answer.
+#[derive(Debug, Default)]
+struct Streaming {
     reader: Reader,
     times: StreamTimes,
 }
@@ -109,10 +116,11 @@ impl Answer {
         self.last = Some(at);
         self.streams = plan.stream().is_some() && plan.status_is_right(status);
         if self.streams {
-            self.reader.reset();
-            self.times.gaps_ns.clear();
-            self.times = StreamTimes {
-                gaps_ns: std::mem::take(&mut self.times.gaps_ns),
+            let Streaming { reader, times } = &mut **self.streaming.get_or_insert_default();
+            reader.reset();
+            times.gaps_ns.clear();
+            *times = StreamTimes {
+                gaps_ns: std::mem::take(&mut times.gaps_ns),
                 ..StreamTimes::default()
             };
         }
@@ -129,11 +137,10 @@ impl Answer {
                 .filter(|_| (300..400).contains(&status))
                 .map(|place| String::from_utf8_lossy(place).into_owned());
         }
-        let announced = headers
-            .first("content-length")
-            .and_then(|value| std::str::from_utf8(value).ok())
-            .and_then(|value| value.trim().parse::<usize>().ok());
-        if let Some(length) = announced {
+        // The memory of an excerpt grows once.
+        if self.looked_into
+            && let Some(length) = announced_length(headers)
+        {
             self.body.reserve(length.min(self.keep));
         }
     }
@@ -150,52 +157,33 @@ impl Answer {
         let room = self.keep.saturating_sub(self.body.len());
         self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.last = Some(at);
-        if let Some(form) = self.stream_of(plan) {
-            let events = self.reader.feed(form, bytes);
-            self.tokens(events, at, token_events);
+        if let Some((form, streaming)) = self.stream_of(plan) {
+            let events = streaming.reader.feed(form, bytes);
+            streaming.tokens(events, at, token_events);
         }
     }
 
-    fn stream_of<'p>(&self, plan: &'p RequestPlan) -> Option<&'p StreamForm> {
-        plan.stream().filter(|_| self.streams)
-    }
-
-    /// So many events with tokens came at one time.
-    fn tokens(&mut self, events: u64, at: Arrival, token_events: &Cell<u64>) {
-        // A stamp from the future is one of a wall clock that was set.
-        let stamp = at.kernel.filter(|&kernel| kernel <= at.read);
-        let received = stamp.unwrap_or(at.read);
-        for _ in 0..events {
-            match self.times.last {
-                None => {
-                    self.times.first = Some(at.read);
-                    self.times.first_received = Some(received);
-                }
-                Some(last) => {
-                    let gap = received.saturating_duration_since(last).as_nanos();
-                    let gap = u64::try_from(gap).unwrap_or(u64::MAX);
-                    self.times.gaps_ns.push(gap);
-                }
-            }
-            self.times.last = Some(received);
-        }
-        token_events.set(token_events.get() + events);
+    fn stream_of<'p>(&mut self, plan: &'p RequestPlan) -> Option<(&'p StreamForm, &mut Streaming)> {
+        let streaming = self.streaming.as_deref_mut().filter(|_| self.streams)?;
+        Some((plan.stream()?, streaming))
     }
 
     /// When the tokens came; `None` if the answer was not read as a stream.
     pub(super) fn take_times(&mut self) -> Option<StreamTimes> {
-        if !self.streams {
-            return None;
-        }
-        self.times.events = self.reader.events();
-        self.times.tokens = self.reader.tokens();
-        Some(std::mem::take(&mut self.times))
+        let Streaming { reader, times } = self.streaming.as_deref_mut().filter(|_| self.streams)?;
+        times.events = reader.events();
+        times.tokens = reader.tokens();
+        Some(std::mem::take(times))
     }
 
     /// Takes back the memory of gaps, for the next stream.
     pub(super) fn reclaim(&mut self, gaps_ns: Vec<u64>) {
-        if gaps_ns.capacity() > self.times.gaps_ns.capacity() {
-            self.times.gaps_ns = gaps_ns;
+        let times = self
+            .streaming
+            .as_deref_mut()
+            .map(|streaming| &mut streaming.times);
+        if let Some(times) = times.filter(|times| gaps_ns.capacity() > times.gaps_ns.capacity()) {
+            times.gaps_ns = gaps_ns;
         }
     }
 
@@ -209,10 +197,11 @@ impl Answer {
         row: usize,
         token_events: &Cell<u64>,
     ) -> Result<(), Fault> {
-        if let (Some(form), Some(last)) = (self.stream_of(plan), self.last) {
-            let events = self.reader.finish(form);
-            self.tokens(events, last, token_events);
-            self.reader.judge(form)?;
+        let last = self.last;
+        if let (Some((form, streaming)), Some(last)) = (self.stream_of(plan), last) {
+            let events = streaming.reader.finish(form);
+            streaming.tokens(events, last, token_events);
+            streaming.reader.judge(form)?;
         }
         if self.looked_into && self.length > self.body.len() {
             return Err(Fault {
@@ -269,4 +258,34 @@ impl Answer {
     pub(super) fn last(&self) -> Option<Arrival> {
         self.last
     }
+}
+
+impl Streaming {
+    /// So many events with tokens came at one time.
+    fn tokens(&mut self, events: u64, at: Arrival, token_events: &Cell<u64>) {
+        // A stamp from the future is one of a wall clock that was set.
+        let stamp = at.kernel.filter(|&kernel| kernel <= at.read);
+        let received = stamp.unwrap_or(at.read);
+        for _ in 0..events {
+            match self.times.last {
+                None => {
+                    self.times.first = Some(at.read);
+                    self.times.first_received = Some(received);
+                }
+                Some(last) => {
+                    let gap = received.saturating_duration_since(last).as_nanos();
+                    let gap = u64::try_from(gap).unwrap_or(u64::MAX);
+                    self.times.gaps_ns.push(gap);
+                }
+            }
+            self.times.last = Some(received);
+        }
+        token_events.set(token_events.get() + events);
+    }
+}
+
+/// How long the body will be, where the server says so.
+fn announced_length(headers: &dyn Headers) -> Option<usize> {
+    let value = std::str::from_utf8(headers.first("content-length")?).ok()?;
+    value.trim().parse().ok()
 }

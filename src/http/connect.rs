@@ -153,6 +153,13 @@ impl Stream for TcpLink {
         }
     }
 
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain { stream, .. } => kernel::poll_send(stream, cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
     fn is_silent(&mut self, buffer: &mut [u8]) -> bool {
         match self {
             // Asks the system only where the runtime knows of something, and registers nobody.

@@ -19,6 +19,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
 /// What one read can bring.
@@ -37,7 +38,7 @@ pub(super) struct Http1<C: Connect> {
     /// How many requests the open connection has carried.
     uses: u64,
     decoder: Decoder,
-    buffer: WireBuffer,
+    buffer: Box<WireBuffer>,
 }
 
 impl<C: Connect> Http1<C> {
@@ -48,28 +49,33 @@ impl<C: Connect> Http1<C> {
             open: None,
             uses: 0,
             decoder: Decoder::default(),
-            buffer: WireBuffer::default(),
+            buffer: Box::default(),
         }
     }
 
-    /// Sends a request and reads its answer to the end.
-    pub(super) async fn carry(
-        &mut self,
-        connect: &C,
-        mut order: Order<'_>,
-        progress: &mut Progress,
-    ) -> Ended {
-        let wire = &self.wires[order.request];
-        let attempt = Attempt {
-            plan: order.plan,
-            row: order.row,
+    /// A request that is ready to be sent.
+    pub(super) fn attempt<'a>(&'a mut self, connect: &'a C, order: Order<'a>) -> Attempt<'a, C> {
+        let Order {
+            request,
+            plan,
+            row,
+            mut draw,
+            answer,
+            token_events,
+        } = order;
+        let wire = &self.wires[request];
+        Attempt {
+            connect,
+            open: &mut self.open,
+            plan,
+            row,
             wire,
-            bytes: wire.bytes(order.plan, order.row, &mut order.draw, &mut self.buffer),
+            bytes: wire.bytes(plan, row, &mut draw, &mut self.buffer),
             decoder: &mut self.decoder,
-            answer: order.answer,
-            token_events: order.token_events,
-        };
-        attempt.run(connect, &mut self.open, progress).await
+            answer,
+            token_events,
+            write_fault: None,
+        }
     }
 
     /// The request is over, one way or another.
@@ -86,7 +92,9 @@ impl<C: Connect> Http1<C> {
 }
 
 /// One request on its way.
-struct Attempt<'a> {
+pub(super) struct Attempt<'a, C: Connect> {
+    connect: &'a C,
+    open: &'a mut Option<C::Stream>,
     plan: &'a RequestPlan,
     row: usize,
     wire: &'a Wire,
@@ -94,6 +102,8 @@ struct Attempt<'a> {
     decoder: &'a mut Decoder,
     answer: &'a mut Answer,
     token_events: &'a Cell<u64>,
+    /// Why not all of it could be written.
+    write_fault: Option<io::Error>,
 }
 
 /// Why there is no answer.
@@ -114,27 +124,21 @@ impl From<EarlyEnd> for Broken {
     }
 }
 
-impl Attempt<'_> {
-    async fn run<C: Connect>(
-        mut self,
-        connect: &C,
-        open: &mut Option<C::Stream>,
-        progress: &mut Progress,
-    ) -> Ended {
+impl<C: Connect> Attempt<'_, C> {
+    /// Sends the request and reads its answer to the end.
+    pub(super) async fn run(&mut self, progress: &mut Progress) -> Ended {
         loop {
-            let kept = is_kept_open(open);
+            let kept = is_kept_open(self.open);
             if !kept {
                 // On the heap, so that requests over a kept connection carry no room for it.
-                *open = Some(Box::pin(open_one(connect, progress)).await?);
+                *self.open = Some(Box::pin(open_one(self.connect, progress)).await?);
             }
-            let stream = open.as_mut().expect("connected above");
             self.decoder.start(self.wire.is_head);
-            let mut write_fault = None;
-            let talk = poll_fn(|cx| self.poll_talk(cx, stream, progress, &mut write_fault)).await;
-            match talk {
+            self.write_fault = None;
+            match poll_fn(|cx| self.poll_talk(cx, progress)).await {
                 Ok(reusable) => {
                     if !reusable {
-                        *open = None;
+                        *self.open = None;
                     }
                     return self.answer.end(self.plan, self.row, self.token_events);
                 }
@@ -142,10 +146,10 @@ impl Attempt<'_> {
                 // still ours, and any client would open another one. Its time counts.
                 Err(Broken::Unsent(_)) if kept => {
                     progress.connection.reopened = true;
-                    *open = None;
+                    *self.open = None;
                 }
                 Err(broken) => {
-                    *open = None;
+                    *self.open = None;
                     return Err(match broken {
                         Broken::Unsent(error) | Broken::Io(error) => failure::of_exchange(&error),
                         Broken::Early => failure::closed_early(),
@@ -158,49 +162,50 @@ impl Attempt<'_> {
 
     /// Writes what the connection takes and reads what it has, until the answer is complete; whether
     /// the connection can carry another request then.
-    fn poll_talk<S: Stream>(
+    fn poll_talk(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut S,
         progress: &mut Progress,
-        write_fault: &mut Option<io::Error>,
     ) -> Poll<Result<bool, Broken>> {
-        if write_fault.is_none()
-            && let Poll::Ready(Err(error)) = self.poll_write(cx, stream, progress)
+        if self.write_fault.is_none()
+            && let Poll::Ready(Err(error)) = self.poll_write(cx, progress)
         {
             if progress.sent.is_none() {
                 return Poll::Ready(Err(Broken::Unsent(error)));
             }
             // The server may have answered before it stopped listening.
-            *write_fault = Some(error);
+            self.write_fault = Some(error);
         }
         loop {
             let taken = SHARED_INBOX.with_borrow_mut(|inbox| {
+                let stream = connected(self.open);
                 let receipt = ready!(stream.poll_receive(cx, inbox)).map_err(Broken::Io)?;
                 Poll::Ready(self.take(&inbox[..receipt.bytes], receipt.at, progress))
             });
             match ready!(taken) {
                 Ok(None) => {}
                 Ok(Some(reusable)) => return Poll::Ready(Ok(reusable)),
-                Err(Broken::Early) if write_fault.is_some() => {
-                    let error = write_fault.take().expect("there is one");
-                    return Poll::Ready(Err(Broken::Io(error)));
+                Err(broken) => {
+                    return Poll::Ready(Err(match (broken, self.write_fault.take()) {
+                        (Broken::Early, Some(error)) => Broken::Io(error),
+                        (broken, _) => broken,
+                    }));
                 }
-                Err(broken) => return Poll::Ready(Err(broken)),
             }
         }
     }
 
     /// Ready when everything is written.
-    fn poll_write<S: Stream>(
+    fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        stream: &mut S,
         progress: &mut Progress,
     ) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.unwritten(progress) {
+        let bytes = self.bytes;
+        let stream = connected(self.open);
+        while let Some(rest) = unwritten(bytes, progress) {
             let before = Instant::now();
-            let written = ready!(Pin::new(&mut *stream).poll_write(cx, rest))?;
+            let written = ready!(stream.poll_send(cx, rest))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -209,11 +214,6 @@ impl Attempt<'_> {
             progress.all_sent = Some(Instant::now());
         }
         Pin::new(stream).poll_flush(cx)
-    }
-
-    fn unwritten(&self, progress: &Progress) -> Option<&[u8]> {
-        let written = usize::try_from(progress.written).unwrap_or(usize::MAX);
-        self.bytes.get(written..).filter(|rest| !rest.is_empty())
     }
 
     /// Takes what has been read; `Some` when the answer is complete.
@@ -228,7 +228,7 @@ impl Attempt<'_> {
             self.answer.touch(at);
             return Ok(Some(false));
         }
-        progress.first.get_or_insert(at);
+        progress.first.get_or_insert(at.read);
         progress.read += bytes.len() as u64;
         let mut judge = Judge {
             plan: self.plan,
@@ -245,11 +245,23 @@ impl Attempt<'_> {
         }
         self.answer.touch(at);
         // What was not asked for, or was answered before it was heard out, spoils the connection.
-        let clean = used == bytes.len() && self.unwritten(progress).is_none();
+        let clean = used == bytes.len() && unwritten(self.bytes, progress).is_none();
         Ok(Some(
             clean && self.decoder.is_persistent() && !self.wire.closes,
         ))
     }
+}
+
+/// The connection of a request that is being carried.
+fn connected<S>(open: &mut Option<S>) -> &mut S {
+    open.as_mut()
+        .expect("it was opened before anything is sent")
+}
+
+/// What is left to be written of a request.
+fn unwritten<'a>(bytes: &'a [u8], progress: &Progress) -> Option<&'a [u8]> {
+    let written = usize::try_from(progress.written).unwrap_or(usize::MAX);
+    bytes.get(written..).filter(|rest| !rest.is_empty())
 }
 
 /// Passes an answer on to whoever judges it.
@@ -285,13 +297,11 @@ fn is_kept_open<S: Stream>(open: &mut Option<S>) -> bool {
 async fn open_one<C: Connect>(connect: &C, progress: &mut Progress) -> Result<C::Stream, Fault> {
     progress.connecting = true;
     let begin = Instant::now();
-    let stream = connect
-        .connect(&mut progress.opening)
-        .await
-        .map_err(|error| {
-            progress.connection.failed = true;
-            failure::of_connect(&error)
-        })?;
+    let steps = progress.opening.get_or_insert_default();
+    let stream = connect.connect(steps).await.map_err(|error| {
+        progress.connection.failed = true;
+        failure::of_connect(&error)
+    })?;
     let took = begin.elapsed();
     progress.connection.opened = Some(took);
     progress.connection.waited += took;

@@ -4,14 +4,17 @@
 //! kernel's stamp does not: it tells the server's time from the client's own queue. Stamps are of the
 //! wall clock, so the wait is measured against the wall clock at the read and taken off the monotonic
 //! time of the read: only a clock that is set between arrival and read could spoil one, and such a stamp
-//! lies before its request.
+//! lies before its request, or after its read. The two clocks are set against each other once in a
+//! millisecond, in which a wall clock that is being adjusted drifts by less than a nanosecond
+//! (adjtimex(2): at most 500 ppm).
 
 use super::answer::Arrival;
 use super::stream::Receipt;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
-use std::cell::RefCell;
+use rustix::net::SendFlags;
+use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
@@ -23,6 +26,8 @@ use tokio::time::Instant;
 thread_local! {
     /// Room for the one control message of a read.
     static CONTROL: RefCell<Vec<u8>> = RefCell::new(nix::cmsg_space!(TimeSpec));
+    /// The last time at which both clocks were looked at, on each of them.
+    static BOTH_CLOCKS: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
 }
 
 /// Has the kernel stamp what a socket receives; whether it does.
@@ -64,6 +69,28 @@ pub(super) fn poll_receive(
     }
 }
 
+/// Writes what the socket takes. By the system call itself: the C library's would prepare each time for the
+/// cancellation of the thread.
+pub(super) fn poll_send(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    loop {
+        // Registers nobody while there is room, as there nearly always is.
+        let sent = stream.try_io(Interest::WRITABLE, || {
+            Ok(rustix::net::send(&*stream, bytes, SendFlags::NOSIGNAL)?)
+        });
+        match sent {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                ready!(stream.poll_write_ready(cx))?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            sent => return Poll::Ready(sent),
+        }
+    }
+}
+
 fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<TimeSpec>)> {
     CONTROL.with_borrow_mut(|control| {
         let mut slices = [IoSliceMut::new(buffer)];
@@ -85,14 +112,31 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<T
 
 /// Now, and when the kernel had it on the same clock.
 fn arrival(stamp: Option<TimeSpec>) -> Arrival {
-    let wall = clock_gettime(ClockId::CLOCK_REALTIME);
     let read = Instant::now();
-    let waited = stamp.zip(wall.ok()).and_then(|(stamp, wall)| {
-        let since_epoch = |time: TimeSpec| Duration::from(time);
-        since_epoch(wall).checked_sub(since_epoch(stamp))
+    let kernel = stamp.map(Duration::from).and_then(|stamp| {
+        let (at, wall) = both_clocks(read)?;
+        let since = stamp.saturating_sub(wall);
+        let kernel = at.checked_sub(wall.saturating_sub(stamp))? + since;
+        (kernel <= read).then_some(kernel)
     });
-    Arrival {
-        read,
-        kernel: waited.and_then(|waited| read.checked_sub(waited)),
+    Arrival { read, kernel }
+}
+
+/// One moment on both clocks, a short while ago.
+fn both_clocks(now: Instant) -> Option<(Instant, Duration)> {
+    /// For so long one look at both clocks holds.
+    const HOLDS: Duration = Duration::from_millis(1);
+    /// Two looks that lie further apart were interrupted: not to be relied on again.
+    const UNINTERRUPTED: Duration = Duration::from_micros(1);
+    let known = BOTH_CLOCKS.get();
+    if known.is_some_and(|(at, _)| now < at + HOLDS) {
+        return known;
     }
+    let wall = clock_gettime(ClockId::CLOCK_REALTIME).ok()?;
+    let took = now.elapsed();
+    let both = Some((now + took / 2, Duration::from(wall)));
+    if took < UNINTERRUPTED {
+        BOTH_CLOCKS.set(both);
+    }
+    both
 }

@@ -1,5 +1,6 @@
 //! The target over HTTP: connections, requests, and what went wrong with them.
 
+mod alarm;
 mod answer;
 mod codec;
 mod connect;
@@ -114,7 +115,7 @@ impl<C: Connect> Target for HttpTarget<C> {
             Forms::Http2(_, rules) => Some(Rc::new(Pool::new(self.connect.clone(), *rules))),
         };
         HttpClient {
-            target: self.clone(),
+            target: Rc::new(self.clone()),
             pool,
         }
     }
@@ -123,7 +124,7 @@ impl<C: Connect> Target for HttpTarget<C> {
 /// What one worker reaches an [`HttpTarget`] with. Over HTTP/1.1 each of its slots has a connection of
 /// its own; over HTTP/2 they share connections.
 pub struct HttpClient<C: Connect> {
-    target: HttpTarget<C>,
+    target: Rc<HttpTarget<C>>,
     pool: Option<Rc<Pool<C>>>,
 }
 
@@ -138,7 +139,7 @@ impl<C: Connect> Client for HttpClient<C> {
             (Forms::Http1(wires), _) => Carrier::Http1(Http1::new(Arc::clone(wires))),
             (Forms::Http2(..), None) => unreachable!("a client over HTTP/2 has a pool"),
         };
-        HttpSlot::new(self.target.clone(), carrier)
+        HttpSlot::new(Rc::clone(&self.target), carrier)
     }
 }
 

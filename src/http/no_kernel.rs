@@ -10,6 +10,15 @@ pub(super) fn enable(_stream: &TcpStream) -> bool {
     false
 }
 
+/// Writes what the socket takes.
+pub(super) fn poll_send(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
+    stream.poll_send(cx, bytes)
+}
+
 /// Reads what is there.
 pub(super) fn poll_receive(
     stream: &mut TcpStream,

@@ -5,19 +5,20 @@ use crate::engine::ports::ConnectionUse;
 use crate::record::StepTimes;
 use tokio::time::Instant;
 
-/// What an exchange has come to so far; it survives the timeout.
+/// What an exchange has come to so far; it survives the timeout. It is kept small: what a thousand slots
+/// touch for each request must stay in the processor's caches.
 #[derive(Default)]
 pub(super) struct Progress {
     pub(super) connection: ConnectionUse,
-    /// The steps of opening a connection, if one was opened.
-    pub(super) opening: StepTimes,
+    /// The steps of opening a connection, if one was opened for it.
+    pub(super) opening: Option<Box<StepTimes>>,
     pub(super) connecting: bool,
     /// When the first byte of the request was handed to the network.
     pub(super) sent: Option<Instant>,
     /// When the last one had been.
     pub(super) all_sent: Option<Instant>,
     /// When the first byte came after that.
-    pub(super) first: Option<Arrival>,
+    pub(super) first: Option<Instant>,
     pub(super) written: u64,
     pub(super) read: u64,
 }
@@ -33,13 +34,13 @@ impl Progress {
             let time = to?.checked_duration_since(from?)?;
             u64::try_from(time.as_nanos()).ok()
         };
-        let (first, last) = (self.first.map(|at| at.read), last.map(|at| at.read));
+        let last = last.map(|at| at.read);
         StepTimes {
             send_ns: between(self.sent, self.all_sent),
-            wait_ns: between(self.all_sent, first),
-            transfer_ns: between(first, last),
+            wait_ns: between(self.all_sent, self.first),
+            transfer_ns: between(self.first, last),
             client_queue_ns: between(received, last),
-            ..self.opening
+            ..self.opening.as_deref().copied().unwrap_or_default()
         }
     }
 }

@@ -4,6 +4,7 @@
 //! same for both.
 
 use super::HttpTarget;
+use super::alarm::Alarm;
 use super::answer::Answer;
 use super::connect::Connect;
 use super::http1::Http1;
@@ -14,20 +15,19 @@ use crate::engine::ports::{Call, Exchange, Slot, Told};
 use crate::plan::{Draw, Fault, RequestPlan};
 use crate::record::{Cause, Outcome};
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::Poll;
-use tokio::time::{Instant, Sleep, sleep_until};
+use std::pin::pin;
+use std::rc::Rc;
+use tokio::time::Instant;
 
 /// A request lacks valid credentials (RFC 9110, 15.5.2).
 const UNAUTHORIZED: u16 = 401;
 
 /// A slot of an [`HttpTarget`].
 pub struct HttpSlot<C: Connect> {
-    target: HttpTarget<C>,
+    target: Rc<HttpTarget<C>>,
     carrier: Carrier<C>,
     answer: Answer,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     token: Known,
 }
 
@@ -52,12 +52,12 @@ pub(super) struct Order<'a> {
 pub(super) type Ended = Result<(), Fault>;
 
 impl<C: Connect> HttpSlot<C> {
-    pub(super) fn new(target: HttpTarget<C>, carrier: Carrier<C>) -> Self {
+    pub(super) fn new(target: Rc<HttpTarget<C>>, carrier: Carrier<C>) -> Self {
         Self {
             target,
             carrier,
             answer: Answer::default(),
-            timer: None,
+            alarm: Alarm::default(),
             token: Known::default(),
         }
     }
@@ -67,7 +67,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
     async fn exchange(&mut self, call: Call<'_>) -> Exchange {
         let HttpTarget {
             connect, shared, ..
-        } = &self.target;
+        } = &*self.target;
         let plan = &shared.requests[call.request];
         let mut draw = Draw {
             number: call.number,
@@ -85,12 +85,13 @@ impl<C: Connect> Slot for HttpSlot<C> {
             token_events: call.token_events,
         };
         let mut progress = Progress::default();
-        let (timer, deadline) = (&mut self.timer, call.deadline);
+        let (alarm, deadline) = (&mut self.alarm, call.deadline);
         let ended = match &mut self.carrier {
             Carrier::Http1(http1) => {
+                let mut attempt = http1.attempt(connect, order);
                 let ended = {
-                    let carried = pin!(http1.carry(connect, order, &mut progress));
-                    within(timer, deadline, carried).await
+                    let carried = pin!(attempt.run(&mut progress));
+                    alarm.within(deadline, carried).await
                 };
                 http1.settle(&progress, ended.is_none(), shared.most_uses);
                 ended
@@ -98,7 +99,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             Carrier::Http2(http2) => {
                 let ended = {
                     let carried = pin!(http2.carry(order, &mut progress));
-                    within(timer, deadline, carried).await
+                    alarm.within(deadline, carried).await
                 };
                 http2.settle(&mut progress, ended.is_none());
                 ended
@@ -126,7 +127,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
         Exchange {
             outcome,
             sent: progress.sent,
-            first_byte: progress.first.map(|at| at.read),
+            first_byte: progress.first,
             end: completed.map_or_else(Instant::now, |at| at.read),
             received_by_kernel,
             steps: progress.steps(completed, received_by_kernel),
@@ -155,25 +156,4 @@ fn timed_out(progress: &Progress) -> Fault {
         cause,
         detail: detail.to_owned(),
     }
-}
-
-/// Awaits something until a deadline. The timer is kept: the runtime moves the deadline of a timer that
-/// exists without touching its wheel. The future is pinned by the caller: given by value it would be there
-/// twice, and what a thousand slots carry must stay in the processor's caches.
-async fn within<F: Future>(
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    deadline: Instant,
-    mut future: Pin<&mut F>,
-) -> Option<F::Output> {
-    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-    if timer.deadline() != deadline {
-        timer.as_mut().reset(deadline);
-    }
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        timer.as_mut().poll(cx).map(|()| None)
-    })
-    .await
 }

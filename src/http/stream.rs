@@ -32,6 +32,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
         }))
     }
 
+    /// Writes what the stream takes.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write(cx, bytes)
+    }
+
     /// Whether nothing has come, not even an end. What has is read and lost, and nobody is woken when
     /// more does: [`Stream::poll_receive`] sees to that.
     fn is_silent(&mut self, buffer: &mut [u8]) -> bool {

@@ -103,7 +103,7 @@ impl<C: Connect> Pool<C> {
                 progress.connection.waited = begin.map_or(Duration::ZERO, |begin| begin.elapsed());
                 if let Some(opening) = link.opening.take() {
                     progress.connection.opened = Some(opening.took);
-                    progress.opening = opening.steps;
+                    progress.opening = Some(Box::new(opening.steps));
                 }
                 return Ok(lease);
             };

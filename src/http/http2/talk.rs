@@ -38,7 +38,7 @@ impl Talk {
         if let Some((status, at)) = stream.head
             && progress.first.is_none()
         {
-            progress.first = Some(at);
+            progress.first = Some(at.read);
             answer.begin(plan, status, &stream.fields, at);
         }
         let mut begin = 0;
