@@ -66,10 +66,7 @@ impl Quantity {
             Dimension::Time => seconds(self.value),
             Dimension::Ratio => percent(self.value),
             Dimension::Bytes => bytes(self.value),
-            // What happens a few times an hour is counted by the hour.
-            Dimension::PerSecond if self.value != 0.0 && self.value.abs() < 1.0 / 60.0 => {
-                format!("{}/h", number(self.value * 3600.0))
-            }
+            Dimension::PerSecond if self.is_by_the_hour() => by_the_hour(self.value),
             Dimension::PerSecond => format!("{}/s", number(self.value)),
             Dimension::Temperature => format!("{} °C", number(self.value)),
             Dimension::Power => format!("{} W", number(self.value)),
@@ -79,6 +76,25 @@ impl Quantity {
             Dimension::Drift => format!("{}/h", fraction_of_seconds(self.value * 3600.0)),
         }
     }
+
+    /// Another value as a measurement, counted by the second or by the hour as this one is: what stands
+    /// beside a limit of `5/h` is `0/h` and `120/h`.
+    pub fn alike(self, value: f64) -> String {
+        if self.is_by_the_hour() {
+            return by_the_hour(value);
+        }
+        Self { value, ..self }.measured()
+    }
+
+    /// What happens a few times an hour is counted by the hour.
+    fn is_by_the_hour(self) -> bool {
+        let is_rate = self.dimension == Dimension::PerSecond;
+        is_rate && self.value != 0.0 && self.value.abs() < 1.0 / 60.0
+    }
+}
+
+fn by_the_hour(per_second: f64) -> String {
+    format!("{}/h", number(per_second * 3600.0))
 }
 
 /// As a number that somebody chose: without trailing zeros.
@@ -478,6 +494,16 @@ mod tests {
             "{text} read as {}",
             quantity.value
         );
+    }
+
+    #[test]
+    fn what_stands_beside_a_limit_is_counted_alike() {
+        let alike = |limit: &str, value| parse_quantity(limit).unwrap().alike(value);
+        assert_eq!(alike("5/h", 0.0), "0/h");
+        assert_eq!(alike("5/h", 1.0 / 30.0), "120/h");
+        assert_eq!(alike("400/s", 0.0), "0/s");
+        assert_eq!(alike("400/s", 1.0 / 360.0), "10.0/h");
+        assert_eq!(alike("100ms", 1.5), "1.50 s");
     }
 
     #[test]

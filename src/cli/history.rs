@@ -132,7 +132,7 @@ pub(super) struct HistoryArgs {
     origin: OriginArgs,
     #[command(flatten)]
     filter: FilterArgs,
-    /// Show the trend of this metric, for example response.p99.
+    /// Show the trend of this metric, for example response.p99 or response.p99{step=job/submit}.
     #[arg(long, value_name = "METRIC")]
     metric: Option<String>,
     /// Only the trend of this phase.
@@ -208,7 +208,7 @@ pub(super) struct RegressionArgs {
     /// A second run of the same version; only what is worse in both fails.
     #[arg(long, value_name = "RUN")]
     confirm: Option<String>,
-    /// The metrics, judged in every phase.
+    /// The metrics, judged in every phase; of one request, flow or step as response.p99{flow=job}.
     #[arg(
         long,
         value_name = "METRIC",

@@ -4,7 +4,7 @@
 
 use super::input::CommandError;
 use super::run::{RunOptions, measure};
-use super::{Ending, Format, Output};
+use super::{Ending, Format, Output, views};
 use crate::gate::{LatencyKind, Op};
 use crate::plan::{PhasePlan, Plan, PlannedGate};
 use crate::record::{
@@ -238,8 +238,7 @@ fn run_trial(
     let (record, folder) = measure(plan, &run, quiet)?;
     let gates = verdict::gates_of(&record)
         .map_err(|error| CommandError::setup(error, "please report this fault of bench"))?;
-    let judgement = verdict::judge(&record, &gates);
-    let charts = report::Charts::of(&record, &judgement);
+    let (judgement, charts) = views::judged(&record, &gates);
     if let Err(error) = folder.write(report::files(&record, &judgement, &charts)) {
         output.warn(&format!("warning: {error}; the report is incomplete"));
     }

@@ -3,7 +3,7 @@
 use super::input::CommandError;
 use super::judge::read_run;
 use super::{Ending, Format, Output, push};
-use crate::gate::metric_named;
+use crate::gate::parse_part_metric;
 use crate::gpu::suite::TESTS;
 use crate::history::{Filter, MergedPhase, RunSummary, trends};
 use crate::record::RunFigures;
@@ -72,16 +72,12 @@ pub enum HistoryFormat {
 /// When the metric is unknown, runs cannot be read or a file cannot be written. No runs at all is an
 /// answer.
 pub fn history(options: &HistoryOptions, output: Output) -> Result<Ending, CommandError> {
+    let metric = match &options.view {
+        HistoryView::Trend(trend) => canonical(&trend.metric)?,
+        HistoryView::List | HistoryView::Merged => String::new(),
+    };
     let wanted = match (&options.view, options.format) {
-        (HistoryView::Trend(trend), _) => {
-            let is_test = TESTS.iter().any(|test| test.name == trend.metric);
-            if !is_test {
-                metric_named(&trend.metric).map_err(|(message, hint)| {
-                    CommandError::setup(message, hint.unwrap_or_default())
-                })?;
-            }
-            Wanted::Metric(&trend.metric, trend.phase.as_deref())
-        }
+        (HistoryView::Trend(trend), _) => Wanted::Metric(&metric, trend.phase.as_deref()),
         (HistoryView::Merged, _) | (HistoryView::List, HistoryFormat::Text) => Wanted::Facts,
         (HistoryView::List, _) => Wanted::Everything,
     };
@@ -89,10 +85,23 @@ pub fn history(options: &HistoryOptions, output: Output) -> Result<Ending, Comma
     let text = match &options.view {
         HistoryView::List => list(options, &runs, output)?,
         HistoryView::Merged => merged(options, &runs, output)?,
-        HistoryView::Trend(view) => trend(view, options.format, &runs, output)?,
+        HistoryView::Trend(view) => trend(view, &metric, options.format, &runs, output)?,
     };
     output.result(&text);
     Ok(Ending::Done)
+}
+
+/// A metric's name as summaries have it: that of a gate, or of a test of the GPU suite.
+///
+/// # Errors
+/// When there is no such metric.
+pub(super) fn canonical(metric: &str) -> Result<String, CommandError> {
+    if TESTS.iter().any(|test| test.name == metric) {
+        return Ok(metric.to_owned());
+    }
+    parse_part_metric(metric)
+        .map(|of| of.to_string())
+        .map_err(|(message, hint)| CommandError::setup(message, hint.unwrap_or_default()))
 }
 
 fn list(
@@ -135,11 +144,11 @@ fn merged(
 
 fn trend(
     view: &TrendView,
+    metric: &str,
     format: HistoryFormat,
     runs: &[RunSummary],
     output: Output,
 ) -> Result<String, CommandError> {
-    let metric = view.metric.as_str();
     let trends = trends(runs, metric, view.phase.as_deref());
     let mut files = Vec::new();
     if let Some(path) = &view.html {

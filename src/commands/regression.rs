@@ -1,9 +1,8 @@
 //! `bench regression`: whether a run is worse than the runs before it.
 
-use super::history::Origin;
+use super::history::{Origin, canonical};
 use super::input::CommandError;
 use super::{Ending, Output};
-use crate::gate::metric_named;
 use crate::history::{Filter, Policy, RunSummary, direction, judge};
 use crate::report::{self, RegressionRow};
 use crate::store::Wanted;
@@ -31,10 +30,11 @@ pub struct RegressionOptions {
 /// # Errors
 /// When a run or a metric is not there.
 pub fn regression(options: &RegressionOptions, output: Output) -> Result<Ending, CommandError> {
-    for metric in &options.metrics {
-        metric_named(metric)
-            .map_err(|(message, hint)| CommandError::setup(message, hint.unwrap_or_default()))?;
-    }
+    let metrics: Vec<String> = options
+        .metrics
+        .iter()
+        .map(|metric| canonical(metric))
+        .collect::<Result<_, _>>()?;
     let run = options.origin.run(&options.run)?;
     let second = options
         .confirm
@@ -53,7 +53,7 @@ pub fn regression(options: &RegressionOptions, output: Output) -> Result<Ending,
     let wanted: Vec<(&str, &str, f64)> = run
         .metrics
         .iter()
-        .filter(|value| options.metrics.contains(&value.metric))
+        .filter(|value| metrics.contains(&value.metric))
         .map(|value| (value.phase.as_str(), value.metric.as_str(), value.value))
         .collect();
     let policy = Policy {

@@ -4,9 +4,10 @@ use super::github::GitHub;
 use super::input::CommandError;
 use super::{Ending, Format, Output};
 use crate::record::{Doubt, RunRecord};
-use crate::report;
+use crate::report::{self, Charts, Timeline};
 use crate::store::RunFolder;
 use crate::verdict::{self, Judgement, ScopedGate, Verdict};
+use std::panic::resume_unwind;
 
 /// Judges a record by its own gates, writes every view and prints the result.
 ///
@@ -21,8 +22,7 @@ pub(super) fn publish(
     output: Output,
 ) -> Result<Ending, CommandError> {
     let gates = own_gates(record)?;
-    let judgement = verdict::judge(record, &gates);
-    let charts = report::Charts::of(record, &judgement);
+    let (judgement, charts) = judged(record, &gates);
     match folder.write(report::files(record, &judgement, &charts)) {
         Ok(()) => {
             let report = folder.path().join("report.html");
@@ -35,6 +35,18 @@ pub(super) fn publish(
         github.tell(record, &judgement, folder.path(), output);
     }
     Ok(ending(record, &judgement))
+}
+
+/// Judges a record by these gates, and draws its charts. What they show of the load does not wait for the
+/// judgement.
+pub(super) fn judged(record: &RunRecord, gates: &[ScopedGate]) -> (Judgement, Charts) {
+    std::thread::scope(|scope| {
+        let timeline = scope.spawn(|| Timeline::of(record));
+        let judgement = verdict::judge(record, gates);
+        let timeline = timeline.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let charts = Charts::of(record, &judgement, &timeline);
+        (judgement, charts)
+    })
 }
 
 /// The gates of a record.

@@ -16,8 +16,8 @@ pub use metric::{
     LatencyKind, Metric, Percentile, ScalingMetric, Statistic, TelemetryMetric, metric_names,
 };
 pub use objective::{Objective, parse_objective};
-pub use parse::{GateError, Named, metric_named, parse, parse_with};
-pub use part::{Part, PartKind};
+pub use parse::{GateError, Named, parse, parse_part_metric, parse_with};
+pub use part::{Part, PartKind, PartMetric};
 
 use crate::units::{self, Dimension, Quantity};
 use std::fmt;
@@ -63,6 +63,14 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// What it looks at, without the condition.
+    pub fn of(&self) -> PartMetric {
+        PartMetric {
+            metric: self.metric,
+            part: self.part.clone(),
+        }
+    }
+
     /// The limit of a latency in nanoseconds.
     pub fn limit_ns(&self) -> u64 {
         #[expect(
@@ -77,10 +85,7 @@ impl Gate {
 
 impl fmt::Display for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.metric)?;
-        if let Some(part) = &self.part {
-            write!(f, "{{{part}}}")?;
-        }
+        write!(f, "{}", self.of())?;
         if let Some(margin) = self.baseline {
             return write!(f, " {}", against_baseline(self.op, margin));
         }

@@ -1,7 +1,7 @@
 //! Reads a gate expression, with the place of the fault when it cannot be read.
 
 use super::metric::ENERGY_PER_REQUEST;
-use super::part::{Part, parse_part};
+use super::part::{Part, PartMetric, parse_part};
 use super::{
     Gate, GrowthMetric, LatencyKind, Metric, Op, Percentile, ScalingMetric, Statistic,
     TelemetryMetric, metric_names,
@@ -127,14 +127,8 @@ pub fn parse_with(text: &str, named: Named<'_>) -> Result<Gate, GateError> {
             ),
         ));
     }
-    if let Some(part) = &part
-        && !metric.is_of_requests()
-    {
-        return Err(fault(
-            0..at,
-            format!("`{metric}` is sampled, and not a matter of single requests"),
-            Some(format!("leave out `{{{}=…}}`", part.kind.as_str())),
-        ));
+    if let Some((message, hint)) = part_misfit(metric, part.as_ref()) {
+        return Err(fault(0..at, message, Some(hint)));
     }
     let (worst, abort) = parse_suffix(text, suffix_at)?;
     if abort && (worst.is_some() || !is_looked_at(metric)) {
@@ -317,12 +311,27 @@ fn parse_named(
     )))
 }
 
-/// The metric of this name in the catalogue.
+/// Why a metric cannot be asked of a part of the requests, and what to do about it.
+fn part_misfit(metric: Metric, part: Option<&Part>) -> Option<(String, String)> {
+    let part = part.filter(|_| !metric.is_of_requests())?;
+    Some((
+        format!("`{metric}` is sampled, and not a matter of single requests"),
+        format!("leave out `{{{}=…}}`", part.kind.as_str()),
+    ))
+}
+
+/// A metric of the catalogue by its name, with the part of the requests that it is about if one is named.
 ///
 /// # Errors
 /// What is wrong with the name, and what may have been meant.
-pub fn metric_named(name: &str) -> Result<Metric, (String, Option<String>)> {
-    parse_metric(name, Named::Only(&[]))
+pub fn parse_part_metric(name: &str) -> Result<PartMetric, (String, Option<String>)> {
+    let hinted = |(message, hint)| (message, Some(hint));
+    let (metric, part) = split_part(name.trim()).map_err(hinted)?;
+    let metric = parse_metric(metric, Named::Only(&[]))?;
+    match part_misfit(metric, part.as_ref()) {
+        Some(misfit) => Err(hinted(misfit)),
+        None => Ok(PartMetric { metric, part }),
+    }
 }
 
 fn parse_metric(name: &str, named: Named<'_>) -> Result<Metric, (String, Option<String>)> {
@@ -432,6 +441,31 @@ mod tests {
             panic!("a latency gate");
         };
         assert_eq!(percentile.allowed_share(), 0.001);
+    }
+
+    #[test]
+    fn names_of_metrics_have_one_form() {
+        for (text, printed) in [
+            ("response.p99", Ok("response.p99")),
+            (
+                " response.p99.90 { step = job/submit } ",
+                Ok("response.p99.9{step=job/submit}"),
+            ),
+            ("throughput{flow=a.b}", Ok("throughput{flow=a.b}")),
+            ("gpu.utilization{flow=job}", Err("is sampled")),
+            ("response.p99{step=submit}", Err("not a step of a flow")),
+            ("response.p99{flow=job", Err("is not closed")),
+            ("respons.p99{flow=job}", Err("unknown metric")),
+        ] {
+            let read = parse_part_metric(text);
+            match printed {
+                Ok(printed) => assert_eq!(read.unwrap().to_string(), printed),
+                Err(words) => {
+                    let (message, _) = read.unwrap_err();
+                    assert!(message.contains(words), "{text}: {message}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The part of the load that a gate is about: `{request=infer}`, `{flow=job}`, `{step=job/submit}`.
 
+use super::Metric;
 use crate::diag::nearest;
 use std::fmt;
 
@@ -40,6 +41,25 @@ pub struct Part {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.kind.as_str(), self.name)
+    }
+}
+
+/// A metric of all requests, or of a part of them: `response.p99{step=job/submit}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartMetric {
+    /// What is looked at.
+    pub metric: Metric,
+    /// The only requests that count; `None` for all of them.
+    pub part: Option<Part>,
+}
+
+impl fmt::Display for PartMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.metric)?;
+        match &self.part {
+            Some(part) => write!(f, "{{{part}}}"),
+            None => Ok(()),
+        }
     }
 }
 

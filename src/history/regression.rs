@@ -19,6 +19,7 @@ pub enum Direction {
 
 /// Which way a metric is worse, by its name.
 pub fn direction(metric: &str) -> Direction {
+    let (metric, _part) = metric.split_once('{').unwrap_or((metric, ""));
     let last = metric.rsplit('.').next().unwrap_or_default();
     let lower_is_worse = ["throughput", "goodput", "utilization", "free"].contains(&last);
     if lower_is_worse {
@@ -240,6 +241,8 @@ mod tests {
             |value: f64| judge(&history, value, Some(value), down, &Policy::default()).verdict;
         assert_eq!(verdict(300.0), Verdict::Fail);
         assert_eq!(verdict(500.0), Verdict::Pass);
+        assert_eq!(direction("throughput{step=job/v1.0}"), down);
+        assert_eq!(direction("response.p99{flow=free}"), UP);
         assert_eq!(direction("response.p99"), UP);
     }
 }

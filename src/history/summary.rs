@@ -2,7 +2,9 @@
 
 use super::environment::comparable;
 use crate::gate::{Gate, LatencyKind, Metric, Op, Percentile, Statistic, TelemetryMetric};
-use crate::record::{Distribution as _, PhaseFigures, PhaseRecord, RunFigures, RunRecord};
+use crate::record::{
+    Distribution as _, PhaseFigures, PhaseRecord, RequestTally, RunFigures, RunRecord,
+};
 use crate::units::Quantity;
 use crate::verdict::{self, Judgement, Scope, ScopedGate, Verdict};
 use jiff::Timestamp;
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of `summary.json`. A file of another version is made again from the journal.
-pub const SUMMARY_SCHEMA: &str = "bench.summary/1";
+pub const SUMMARY_SCHEMA: &str = "bench.summary/2";
 
 /// The name of the summary in a run's folder.
 pub const SUMMARY_FILE: &str = "summary.json";
@@ -57,7 +59,7 @@ pub struct RunSummary {
 pub struct MetricValue {
     /// The phase.
     pub phase: String,
-    /// The metric as gates name it.
+    /// The metric as gates name it; of a part of the requests `response.p99{step=job/submit}`.
     pub metric: String,
     /// The observed value: seconds, a share, bytes, events per second, °C or watts.
     pub value: f64,
@@ -186,18 +188,27 @@ impl RunSummary {
     }
 }
 
-/// Every metric of every measured phase, each judged as a gate would judge it, so that value and
-/// interval are those of the report.
+/// Every metric of every measured phase, and of each request, flow and step in it where there are several.
+/// Each is judged as a gate would judge it, so that value and interval are those of the report.
 fn metrics(record: &RunRecord) -> Vec<MetricValue> {
+    let parts = record.header.several_parts();
     let mut gates = Vec::new();
     for phase in record.phases.iter().filter(|phase| phase.measured_ns() > 0) {
         let scope = Scope {
             phase: Some(phase.index),
             name: phase.info.name.clone(),
         };
-        gates.extend(catalogue(phase).map(|gate| ScopedGate {
+        let of_parts = parts.iter().flat_map(|(part, index)| {
+            let tally = phase.of(Some(*index)).filter(|tally| !tally.is_empty());
+            let gates = tally.into_iter().flat_map(of_requests);
+            gates.map(|gate| Gate {
+                part: Some(part.clone()),
+                ..gate
+            })
+        });
+        gates.extend(catalogue(phase).chain(of_parts).map(|gate| ScopedGate {
             scope: scope.clone(),
-            text: gate.metric.to_string(),
+            text: gate.of().to_string(),
             gate,
         }));
     }
@@ -216,39 +227,44 @@ fn metrics(record: &RunRecord) -> Vec<MetricValue> {
     values.collect()
 }
 
-/// A gate on each metric, at the observed value where the interval depends on the limit.
+/// A gate on each metric of a phase.
 fn catalogue(phase: &PhaseRecord) -> impl Iterator<Item = Gate> {
+    let energy = gate(Metric::EnergyPerRequest, Op::Below, 1.0);
+    let telemetry = TelemetryMetric::all()
+        .iter()
+        .map(|metric| gate(Metric::Telemetry(metric), worse_side(metric), 1.0));
+    of_requests(&phase.total).chain([energy]).chain(telemetry)
+}
+
+/// A gate on each metric of requests, at the observed value where the interval depends on the limit.
+fn of_requests(tally: &RequestTally) -> impl Iterator<Item = Gate> {
     let latencies = LatencyKind::ALL.into_iter().flat_map(move |kind| {
         PERCENTILES.into_iter().filter_map(move |percent| {
             let percentile = Percentile::new(percent)?;
-            let observed = phase.latencies(kind).quantile_ns(percentile.quantile())?;
+            let observed = tally.latencies(kind).quantile_ns(percentile.quantile())?;
             let metric = Metric::Latency { kind, percentile };
-            Some((metric, Op::Below, observed as f64 / 1e9))
+            Some(gate(metric, Op::Below, observed as f64 / 1e9))
         })
     });
-    let others = [
-        (Metric::ErrorRate, Op::Below, 0.01),
-        (Metric::Throughput, Op::Above, 1.0),
-        (Metric::EnergyPerRequest, Op::Below, 1.0),
-    ];
-    let telemetry = TelemetryMetric::all()
-        .iter()
-        .map(|metric| (Metric::Telemetry(metric), worse_side(metric), 1.0));
-    latencies
-        .chain(others)
-        .chain(telemetry)
-        .map(|(metric, op, limit)| Gate {
-            metric,
-            op,
-            limit: Quantity {
-                value: limit,
-                dimension: metric.dimension(),
-            },
-            part: None,
-            worst: None,
-            abort: false,
-            baseline: None,
-        })
+    latencies.chain([
+        gate(Metric::ErrorRate, Op::Below, 0.01),
+        gate(Metric::Throughput, Op::Above, 1.0),
+    ])
+}
+
+fn gate(metric: Metric, op: Op, limit: f64) -> Gate {
+    Gate {
+        metric,
+        op,
+        limit: Quantity {
+            value: limit,
+            dimension: metric.dimension(),
+        },
+        part: None,
+        worst: None,
+        abort: false,
+        baseline: None,
+    }
 }
 
 /// Of several instances the worst is kept: the idlest GPU, the fullest disk, the hottest chip.

@@ -133,17 +133,31 @@ impl Header {
         find_part(&self.requests, part)
     }
 
-    /// Whatever is counted by itself, with its name: each request, and each flow before its steps, which are
-    /// named `flow/step`.
-    pub fn parts(&self) -> Vec<(String, PartIndex)> {
+    /// Whatever is counted by itself: each request, and each flow before its steps, which are named
+    /// `flow/step`.
+    pub fn parts(&self) -> Vec<(Part, PartIndex)> {
+        let part = |kind, name| Part { kind, name };
         let mut steps = self.step_names().enumerate();
         let mut all = Vec::new();
         for (index, unit) in self.requests.iter().enumerate() {
-            all.push((unit.name.clone(), PartIndex::Unit(index)));
+            let kind = if unit.steps.is_empty() {
+                PartKind::Request
+            } else {
+                PartKind::Flow
+            };
+            all.push((part(kind, unit.name.clone()), PartIndex::Unit(index)));
             let own = steps.by_ref().take(unit.steps.len());
-            all.extend(own.map(|(index, name)| (name, PartIndex::Step(index))));
+            all.extend(
+                own.map(|(index, name)| (part(PartKind::Step, name), PartIndex::Step(index))),
+            );
         }
         all
+    }
+
+    /// The same where there are several: one alone is all there is.
+    pub fn several_parts(&self) -> Vec<(Part, PartIndex)> {
+        let parts = self.parts();
+        if parts.len() > 1 { parts } else { Vec::new() }
     }
 
     /// The names of the steps of all flows, in the order in which they are counted: `flow/step`.

@@ -13,8 +13,14 @@ pub trait Distribution {
     /// How many of them were longer than an hour.
     fn overflow(&self) -> u64;
 
-    /// Each bucket that holds something, in order: its position, and how many it holds.
-    fn occupied(&self) -> impl Iterator<Item = (usize, u64)>;
+    /// Each bucket that holds something, in order: its position, and how many it holds. Some that hold
+    /// nothing may be among them: it costs less to count them than to leave them out.
+    fn places(&self) -> impl Iterator<Item = (usize, u64)>;
+
+    /// The same without those that hold nothing.
+    fn occupied(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.places().filter(|&(_, count)| count > 0)
+    }
 
     /// Each bucket that holds something, in order: its highest value in nanoseconds, and how many it
     /// holds.
@@ -34,7 +40,8 @@ pub trait Distribution {
     /// The same for several limits in ascending order, in one pass.
     fn above_each(&self, limits_ns: &[u64], above: &mut [Above]) {
         let mut below = 0;
-        let mut buckets = self.occupied().peekable();
+        let mut places = self.places();
+        let mut next = places.next();
         for (&limit_ns, above) in limits_ns.iter().zip(above) {
             let limit = limit_ns.div_ceil(1000).max(1);
             if limit > LONGEST_US {
@@ -45,14 +52,16 @@ pub trait Distribution {
                 continue;
             }
             let own = index_of(limit);
-            while let Some((_, count)) = buckets.next_if(|&(index, _)| index < own) {
+            while let Some((index, count)) = next
+                && index < own
+            {
                 below += count;
+                next = places.next();
             }
             let at_most = self.count().saturating_sub(below);
-            let in_own = buckets
-                .peek()
-                .filter(|&&(index, _)| index == own)
-                .map_or(0, |&(_, count)| count);
+            let in_own = next
+                .filter(|&(index, _)| index == own)
+                .map_or(0, |(_, count)| count);
             *above = Above {
                 at_most,
                 at_least: at_most.saturating_sub(in_own),
@@ -88,16 +97,16 @@ pub trait Distribution {
     ///
     /// [`quantile_ns`]: Distribution::quantile_ns
     fn quantiles_ns<const N: usize>(&self, quantiles: [f64; N]) -> [Option<u64>; N] {
-        let mut buckets = self.buckets();
-        let (mut seen, mut value) = (0, None);
+        let mut places = self.places();
+        let (mut seen, mut last) = (0, None);
         quantiles.map(|quantile| {
             let rank = rank_of(quantile, self.count());
             while seen < rank {
-                let (next, count) = buckets.next()?;
+                let (index, count) = places.next()?;
                 seen += count;
-                value = Some(next);
+                last = Some(index);
             }
-            value
+            last.map(|index| highest_of(index).saturating_mul(1000))
         })
     }
 
@@ -173,7 +182,7 @@ impl Latencies {
 
     /// Adds all latencies of another histogram.
     pub fn merge(&mut self, other: &impl Distribution) {
-        for (index, count) in other.occupied() {
+        for (index, count) in other.places() {
             let bucket = self.bucket(index);
             *bucket = bucket.saturating_add(count);
         }
@@ -217,11 +226,10 @@ impl Distribution for Latencies {
         self.overflow
     }
 
-    fn occupied(&self) -> impl Iterator<Item = (usize, u64)> {
+    fn places(&self) -> impl Iterator<Item = (usize, u64)> {
         self.counts
             .iter()
             .enumerate()
-            .filter(|&(_, &count)| count > 0)
             .map(|(index, &count)| (index, count))
     }
 }

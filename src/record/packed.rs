@@ -153,12 +153,13 @@ impl Distribution for PackedLatencies {
         self.overflow
     }
 
-    fn occupied(&self) -> impl Iterator<Item = (usize, u64)> {
+    fn places(&self) -> impl Iterator<Item = (usize, u64)> {
         self.raw_buckets()
     }
 }
 
-/// The occupied buckets: index and count.
+/// The numbers of the encoding one by one: the place of a bucket and its count, or the first place of a
+/// stretch of empty buckets and zero.
 struct RawBuckets<'a> {
     bytes: &'a [u8],
     index: usize,
@@ -191,35 +192,29 @@ impl Iterator for RawBuckets<'_> {
     fn next(&mut self) -> Option<(usize, u64)> {
         /// Buckets of values up to far above an hour, and below those that no 64 bits of nanoseconds hold.
         const MOST: usize = 40 * HALF;
-        while let Some((&first, rest)) = self.bytes.split_first() {
-            let number = if self.index >= MOST {
-                None
-            } else if first < 0x80 {
-                // Nearly all counts of a second are as small as this.
-                self.bytes = rest;
-                Some(u64::from(first))
-            } else {
-                self.number()
-            };
-            let Some(number) = number else {
-                self.broken = true;
-                self.bytes = &[];
-                return None;
-            };
-            let magnitude = number >> 1;
-            // A negative number says how many empty buckets follow; zero is one empty bucket.
-            if number & 1 == 1 {
-                let empty = usize::try_from(magnitude + 1).unwrap_or(MOST);
-                self.index = self.index.saturating_add(empty);
-            } else if magnitude == 0 {
-                self.index += 1;
-            } else {
-                let index = self.index;
-                self.index += 1;
-                return Some((index, magnitude));
-            }
-        }
-        None
+        let (&first, rest) = self.bytes.split_first()?;
+        let number = if self.index >= MOST {
+            None
+        } else if first < 0x80 {
+            // Nearly all counts of a second are as small as this.
+            self.bytes = rest;
+            Some(u64::from(first))
+        } else {
+            self.number()
+        };
+        let Some(number) = number else {
+            self.broken = true;
+            self.bytes = &[];
+            return None;
+        };
+        // A negative number says how many empty buckets follow; zero is one empty bucket. Which of them comes
+        // next nobody can guess, the processor neither: so there is no branch.
+        let magnitude = number >> 1;
+        let is_negative = number & 1;
+        let index = self.index;
+        let further = usize::try_from(magnitude * is_negative).unwrap_or(MOST);
+        self.index = index.saturating_add(further).saturating_add(1);
+        Some((index, magnitude * (1 - is_negative)))
     }
 }
 
@@ -272,9 +267,9 @@ mod tests {
             self.0.overflow() * self.1
         }
 
-        fn occupied(&self) -> impl Iterator<Item = (usize, u64)> {
+        fn places(&self) -> impl Iterator<Item = (usize, u64)> {
             self.0
-                .occupied()
+                .places()
                 .map(|(index, count)| (index, count * self.1))
         }
     }

@@ -62,6 +62,8 @@ pub struct PhaseInterval {
     pub flow_steps: Population<PackedLatencies>,
     /// All requests of the warm-up as one.
     pub warmup: RequestTally<PackedLatencies>,
+    /// The requests of the warm-up by kind.
+    pub warmup_by_request: Population<PackedLatencies>,
     /// What concerns both.
     pub counts: Counts<PackedLatencies>,
 }
@@ -74,6 +76,25 @@ impl PhaseInterval {
             Some(PartIndex::Unit(unit)) => self.by_request.requests().get(unit),
             Some(PartIndex::Step(step)) => self.flow_steps.requests().get(step),
         }
+    }
+
+    /// A count of all requests of one kind, or of all, that ended in this second, whenever they began: a rate
+    /// is about the second and not about its requests. Of steps only those of measured flows are known.
+    pub fn ended(
+        &self,
+        part: Option<PartIndex>,
+        count: impl Fn(&RequestTally<PackedLatencies>) -> u64,
+    ) -> u64 {
+        let of_warmup = match part {
+            None => Some(&self.warmup),
+            Some(PartIndex::Unit(unit)) => self.warmup_by_request.requests().get(unit),
+            Some(PartIndex::Step(_)) => None,
+        };
+        [self.of(part), of_warmup]
+            .into_iter()
+            .flatten()
+            .map(count)
+            .sum()
     }
 }
 
@@ -116,6 +137,7 @@ impl PhaseRecord {
             by_request: second.measured.clone(),
             flow_steps: second.flow_steps,
             measured: second.measured.into_total(),
+            warmup_by_request: second.warmup.clone(),
             warmup: second.warmup.into_total(),
             counts: second.counts,
         });
@@ -165,9 +187,23 @@ impl PhaseRecord {
         self.measured_to_ns.saturating_sub(self.measured_from_ns)
     }
 
-    /// Successful requests per second of the measured window.
+    /// Successful requests per second: the mean of what ended in each whole second of the measured window.
     pub fn throughput(&self) -> f64 {
-        per_second(self.total.response.count(), self.measured_ns())
+        self.rate(self.total.response.count(), |tally| tally.response.count())
+    }
+
+    /// The mean over the whole seconds of the measured window of what ended in each; where it has none, what
+    /// was measured by the length of the window.
+    fn rate(&self, measured: u64, count: impl Fn(&RequestTally<PackedLatencies>) -> u64) -> f64 {
+        let (mut ended, mut seconds) = (0, 0_u64);
+        for second in self.whole_seconds() {
+            ended += second.ended(None, &count);
+            seconds += 1;
+        }
+        if seconds == 0 {
+            return per_second(measured, self.measured_ns());
+        }
+        ended as f64 / seconds as f64
     }
 
     /// Requests per second that the schedule of an open loop intended in the measured window; `None`
@@ -205,10 +241,13 @@ impl PhaseRecord {
             .sum()
     }
 
-    /// Requests per second of the measured window that succeeded and met every objective; `None` where
+    /// Requests per second that succeeded and met every objective, as [`throughput`] counts them; `None` where
     /// the phase has none.
+    ///
+    /// [`throughput`]: PhaseRecord::throughput
     pub fn goodput(&self) -> Option<f64> {
-        (!self.info.slo.is_empty()).then(|| per_second(self.total.good, self.measured_ns()))
+        let has_objectives = !self.info.slo.is_empty();
+        has_objectives.then(|| self.rate(self.total.good, |tally| tally.good))
     }
 
     /// Output tokens that came per second of the measured window, of all streams: events with tokens

@@ -130,11 +130,12 @@ pub fn parts_csv(record: &RunRecord) -> String {
             "response_max_ms",
         ],
     );
-    let parts = record.header.parts();
+    let parts = record.header.several_parts();
     for phase in &record.phases {
         for interval in &phase.intervals {
-            for (name, part) in &parts {
-                let Some(tally) = interval.of(Some(*part)).filter(|tally| !tally.is_empty()) else {
+            for (part, index) in &parts {
+                let Some(tally) = interval.of(Some(*index)).filter(|tally| !tally.is_empty())
+                else {
                     continue;
                 };
                 let outcomes = &tally.outcomes;
@@ -147,7 +148,7 @@ pub fn parts_csv(record: &RunRecord) -> String {
                 let mut row = vec![
                     seconds(interval.from_ns),
                     phase.info.name.clone(),
-                    name.clone(),
+                    part.name.clone(),
                 ];
                 row.extend(counts.map(|count| count.to_string()));
                 let response = tally.response.quantiles_ns([0.5, 0.9, 0.99, 1.0]);

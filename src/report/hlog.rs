@@ -37,11 +37,11 @@ pub fn hlog(record: &RunRecord) -> String {
         .map(|phase| phase.intervals.len())
         .sum();
     let seconds_each = seconds_of_stretch(seconds, MOST_INTERVALS);
-    let has_parts = record.header.parts().len() > 1;
+    let parts = record.header.several_parts();
     let mut joined = Latencies::default();
     for phase in &record.phases {
         let name = tag(&phase.info.name);
-        let mut logged: Vec<(String, TimesOf)> = vec![
+        let mut logged: Vec<(String, TimesOf<'_>)> = vec![
             (
                 name.clone(),
                 Box::new(|second| Some(&second.measured.response)),
@@ -51,11 +51,9 @@ pub fn hlog(record: &RunRecord) -> String {
                 Box::new(|second| Some(&second.counts.lateness)),
             ),
         ];
-        let parts = record.header.parts();
-        let several = parts.into_iter().filter(|_| has_parts);
-        logged.extend(several.map(|(part, index)| -> (String, TimesOf) {
-            let times: TimesOf = Box::new(move |second| Some(&second.of(Some(index))?.response));
-            (format!("{name}:{}", tag(&part)), times)
+        logged.extend(parts.iter().map(|(part, index)| -> (String, TimesOf<'_>) {
+            let times: TimesOf<'_> = Box::new(|second| Some(&second.of(Some(*index))?.response));
+            (format!("{name}:{}", tag(&part.name)), times)
         }));
         for stretch in stretches(&phase.intervals, seconds_each) {
             let from_ns = stretch.first().map_or(0, |interval| interval.from_ns);
@@ -102,7 +100,7 @@ fn compressed(latencies: &PackedLatencies) -> Vec<u8> {
 }
 
 /// What is logged of a second.
-type TimesOf = Box<dyn Fn(&PhaseInterval) -> Option<&PackedLatencies>>;
+type TimesOf<'a> = Box<dyn Fn(&PhaseInterval) -> Option<&PackedLatencies> + 'a>;
 
 /// Runs of up to an hour are logged second by second.
 const MOST_INTERVALS: usize = 3600;

@@ -31,7 +31,7 @@ pub use calibration::{
     calibration_json, calibration_line, calibration_step_line, calibration_text,
 };
 pub use capacity::{capacity_console, capacity_html, capacity_json, capacity_line};
-pub use chart::Charts;
+pub use chart::{Charts, Timeline};
 pub use comparison::{comparison_json, comparison_text};
 pub use console::{console, one_line};
 pub use csv::{load_csv, parts_csv, telemetry_csv};
@@ -84,7 +84,7 @@ pub fn files<'a>(
         file("metrics.txt", || openmetrics(record, judgement)),
         file("verdict.txt", || format!("{}\n", judgement.headline)),
     ];
-    if record.header.parts().len() > 1 {
+    if !record.header.several_parts().is_empty() {
         files.push(file("parts.csv", || parts_csv(record)));
     }
     files.extend(png::pngs(record, judgement, charts));
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn every_file_is_there_and_twice_the_same() {
         let (record, judgement) = sample::preflight_failed();
-        let charts = Charts::of(record, judgement);
+        let charts = Charts::of(record, judgement, &Timeline::of(record));
         let made = || -> Vec<(String, Vec<u8>)> {
             let files = files(record, judgement, &charts);
             let mut files: Vec<_> = files

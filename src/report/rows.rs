@@ -7,7 +7,7 @@ use crate::record::{
     Achieved, Distribution as _, Doubt, Latencies, Outcome, PhaseRecord, ProtocolInfo,
     RequestTally, RunRecord, Series, Source, Steps,
 };
-use crate::units::{self, Quantity};
+use crate::units;
 use crate::verdict::{GateResult, Judgement, Verdict};
 
 /// What stands where there is no value.
@@ -35,13 +35,7 @@ pub(super) fn gates(judgement: &Judgement) -> Vec<GateRow<'_>> {
 impl<'a> GateRow<'a> {
     fn of(result: &'a GateResult) -> Self {
         let gate = &result.gate.gate;
-        let shown = |value: f64| {
-            Quantity {
-                value,
-                dimension: gate.limit.dimension,
-            }
-            .measured()
-        };
+        let shown = |value: f64| gate.limit.alike(value);
         let is_latency = matches!(gate.metric, Metric::Latency { .. });
         let observed = match result.observed {
             Some(value) => shown(value),

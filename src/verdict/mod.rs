@@ -30,7 +30,6 @@ pub use suite::{
 
 use crate::gate::{Gate, Metric, Op};
 use crate::record::{Doubt, PackedLatencies, PartIndex, PhaseRecord, RequestTally, RunRecord};
-use crate::units::Quantity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use tallied::Tallied;
@@ -438,9 +437,5 @@ fn decide(op: Op, limit: f64, lower: f64, upper: f64) -> Verdict {
 
 /// A value in the unit of the gate's limit.
 fn shown(gate: &Gate, value: f64) -> String {
-    Quantity {
-        value,
-        dimension: gate.limit.dimension,
-    }
-    .measured()
+    gate.limit.alike(value)
 }

@@ -189,11 +189,11 @@ pub(super) fn rate(gate: &ScopedGate, subject: &Subject<'_>) -> GateResult {
         .flat_map(|phase| phase.whole_seconds())
         .map(|second| rate_of(gate.gate.metric, subject, &total, second))
         .collect();
-    let observed = match gate.gate.metric {
-        Metric::TokensPerSecond => {
-            per_second.iter().sum::<f64>() / (per_second.len().max(1) as f64)
-        }
-        _ => crate::record::per_second(samples, window),
+    // The interval is that of the seconds, and so is the value: what ended after the window is in neither.
+    let observed = if per_second.is_empty() {
+        crate::record::per_second(samples, window)
+    } else {
+        per_second.iter().sum::<f64>() / per_second.len() as f64
     };
     let interval = stats::batch_means(&per_second, ALPHA);
     let (verdict, reason) = match &interval {
@@ -241,15 +241,14 @@ fn rate_of(
     total: &RequestTally,
     second: &PhaseInterval,
 ) -> f64 {
-    let of_requests = second.of(subject.part);
     match metric {
-        Metric::Goodput => of_requests.map_or(0.0, |tally| tally.good as f64),
+        Metric::Goodput => second.ended(subject.part, |tally| tally.good) as f64,
         // Tokens come in events, which are counted as they come; how many an event carries is known
         // on average.
         Metric::TokensPerSecond => {
             second.counts.token_events as f64 * total.streams.tokens_per_event().unwrap_or(1.0)
         }
-        _ => of_requests.map_or(0.0, |tally| tally.response.count() as f64),
+        _ => second.ended(subject.part, |tally| tally.response.count()) as f64,
     }
 }
 

@@ -72,6 +72,32 @@ impl<F: Fn(&Stretch) -> bool> Memo<F> {
     }
 }
 
+/// What ended in every stretch, whenever it began, by the moment at which the stretch does.
+fn ended(
+    subject: &Subject<'_>,
+    length: Duration,
+    count: impl Fn(&RequestTally<PackedLatencies>) -> u64,
+) -> Vec<(u64, u64)> {
+    let width = usize::try_from(length.as_secs()).unwrap_or(usize::MAX);
+    let mut all = Vec::new();
+    for phase in subject.phases {
+        let mut seconds = vec![0; whole_seconds(phase)];
+        for interval in &phase.intervals {
+            let into = interval.from_ns.checked_sub(phase.measured_from_ns);
+            let second = into.and_then(|into| usize::try_from(into / INTERVAL_NS).ok());
+            if let Some(ended) = second.and_then(|second| seconds.get_mut(second)) {
+                *ended += interval.ended(subject.part, &count);
+            }
+        }
+        let windows = seconds.windows(width.max(1)).enumerate();
+        all.extend(windows.map(|(start, window)| {
+            let from_ns = phase.measured_from_ns + start as u64 * INTERVAL_NS;
+            (from_ns, window.iter().sum())
+        }));
+    }
+    all
+}
+
 fn whole_seconds(phase: &PhaseRecord) -> usize {
     usize::try_from(phase.measured_ns() / INTERVAL_NS).unwrap_or(0)
 }
@@ -185,34 +211,30 @@ pub(super) fn share(
 /// Requests per second that succeeded, or met every objective, in every stretch: counted, so that
 /// there is nothing to estimate.
 pub(super) fn rate(gate: &ScopedGate, subject: &Subject<'_>, length: Duration) -> GateResult {
-    let all = stretches(subject, length, |tally| Over {
-        at_most: 0,
-        at_least: 0,
-        total: match gate.gate.metric {
-            Metric::Goodput => tally.good,
-            _ => tally.outcomes.of(Outcome::Ok),
-        },
+    let all = ended(subject, length, |tally| match gate.gate.metric {
+        Metric::Goodput => tally.good,
+        _ => tally.outcomes.of(Outcome::Ok),
     });
-    let Some(worst) = all.iter().min_by_key(|stretch| stretch.over.total) else {
+    let Some(&(from_ns, count)) = all.iter().min_by_key(|(_, count)| count) else {
         let window = units::duration(length);
         return GateResult::undecided(
             gate,
             format!("the measured window is shorter than {window}"),
         );
     };
-    let observed = worst.over.total as f64 / length.as_secs_f64();
+    let observed = count as f64 / length.as_secs_f64();
     GateResult {
         gate: gate.clone(),
         verdict: super::decide(gate.gate.op, gate.gate.limit.value, observed, observed),
         observed: Some(observed),
         lower: None,
         upper: None,
-        samples: worst.over.total,
+        samples: count,
         reason: format!(
             "{} in the {} from {} on, the worst of {}",
             shown(&gate.gate, observed),
             units::duration(length),
-            units::seconds(worst.from_ns as f64 / 1e9),
+            units::seconds(from_ns as f64 / 1e9),
             all.len()
         ),
         share: None,

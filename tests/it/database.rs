@@ -249,6 +249,33 @@ fn steps_of_flows_are_pushed_and_shown_and_count_once() {
     let document: Value = serde_json::from_str(&ours).unwrap();
     assert_eq!(document["phases"][0]["ok"], json!(flows));
 
+    // The trend of a step is the same from both, however its name is written.
+    let step = "response.p50{step=job/submit}";
+    let trend = |metric: &str, place: &[&str]| {
+        let mut args = vec!["history", "--metric", metric, "--format", "csv"];
+        args.extend(place);
+        bench.run(&args).exits(0).stdout
+    };
+    let ours = trend(step, &["--folders"]);
+    assert_eq!(ours.lines().count(), 2, "{ours}");
+    let of_database = trend(
+        "response.p50 { step = job/submit }",
+        &["--database-url", &url],
+    );
+    assert_eq!(of_database, ours);
+    let stored = format!("select count(*) from bench.metric where metric = '{step}'");
+    assert_eq!(database.number(&stored), 1);
+    let said = bench
+        .run(&["show", "last", "--database-url", &url])
+        .exits(0);
+    assert!(said.stdout.contains("step=job/fetch"), "{}", said.stdout);
+    let said = bench.run(&["history", "--metric", "gpu.utilization{flow=job}"]);
+    assert!(
+        said.exits(2)
+            .stderr
+            .contains("not a matter of single requests")
+    );
+
     let file = |name: &str| bench.read(name);
     assert!(file("parts.csv").contains(",p,job/submit,"));
     assert!(file("latency.hlog").contains("\nTag=p:job/fetch,"));
@@ -583,10 +610,8 @@ fn histograms_of_several_runs_are_merged() {
     );
 }
 
-#[test]
-fn a_run_is_compared_with_passes_of_the_database() {
-    let database = database!();
-    let url = database.url();
+/// A scenario whose runs can be compared, and the server that it is run against.
+fn team() -> (Tcp, Bench) {
     let server = Tcp::serve(Manner::Answer(
         200,
         b"ok".to_vec(),
@@ -598,6 +623,14 @@ fn a_run_is_compared_with_passes_of_the_database() {
          [telemetry]\ngpu = \"none\"\n",
         server.url()
     ));
+    (server, bench)
+}
+
+#[test]
+fn a_run_is_compared_with_passes_of_the_database() {
+    let database = database!();
+    let url = database.url();
+    let (_server, bench) = team();
     let compared = |results: &str| {
         let args = [
             "run",
@@ -632,17 +665,7 @@ fn a_run_is_compared_with_passes_of_the_database() {
 
 #[test]
 fn a_database_that_is_down_leaves_the_comparison_to_the_folders_or_refuses_before_any_load() {
-    let server = Tcp::serve(Manner::Answer(
-        200,
-        b"ok".to_vec(),
-        Duration::from_millis(5),
-    ));
-    let bench = Bench::with(&format!(
-        "name = \"team\"\n[target]\nurl = \"{}\"\ntimeout = \"2s\"\n[request.r]\npath = \"/\"\n\
-         [[phase]]\nname = \"p\"\nconcurrency = 2\nduration = \"2s\"\ngates = [\"response.p10 < 2s\"]\n\
-         [telemetry]\ngpu = \"none\"\n",
-        server.url()
-    ));
+    let (_server, bench) = team();
     let run = |more: &[&str]| bench.run(&[&["run", "scenario.toml"], more].concat());
     let against = [
         "--baseline",

@@ -4,7 +4,7 @@
 use super::state::LivePhase;
 use crate::gate::{Gate, Metric, Op, Statistic};
 use crate::record::{Header, Over, PartIndex, RequestTally, per_second};
-use crate::units::{self, Quantity};
+use crate::units;
 use crate::verdict;
 use std::collections::BTreeMap;
 
@@ -168,11 +168,7 @@ impl LiveGate {
             Op::Below => value < self.gate.limit.value,
             Op::Above => value > self.gate.limit.value,
         };
-        let shown = Quantity {
-            value,
-            dimension: self.gate.limit.dimension,
-        };
-        stand(is_within, shown.measured())
+        stand(is_within, self.gate.limit.alike(value))
     }
 }
 

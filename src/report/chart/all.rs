@@ -4,6 +4,7 @@ use super::lanes::Family;
 use super::{Chart, TimeFrame, Timeline, distribution, lanes, load};
 use crate::record::RunRecord;
 use crate::verdict::Judgement;
+use std::panic::resume_unwind;
 
 /// Every chart of a run.
 #[derive(Clone, Debug)]
@@ -19,23 +20,25 @@ pub struct Charts {
 }
 
 impl Charts {
-    /// The charts of a run.
-    pub fn of(record: &RunRecord, judgement: &Judgement) -> Self {
+    /// The charts of a run: telemetry, which may be millions of samples, beside the load.
+    pub fn of(record: &RunRecord, judgement: &Judgement, timeline: &Timeline) -> Self {
         let frame = TimeFrame::of(record);
-        let timeline = Timeline::of(record);
-        let mut time = vec![
-            load::rate(record, judgement, &frame, &timeline),
-            load::response(record, judgement, &frame, &timeline),
-            distribution::heat_map(&frame, &timeline),
-            load::in_flight(record, &frame, &timeline),
-        ];
-        time.extend(load::errors(&frame, &timeline));
-        Self {
-            time,
-            percentiles: distribution::percentiles(record, judgement),
-            parts: distribution::parts(record, judgement),
-            families: lanes::families(record, judgement, &frame, &timeline),
-        }
+        std::thread::scope(|scope| {
+            let families = scope.spawn(|| lanes::families(record, judgement, &frame, timeline));
+            let mut time = vec![
+                load::rate(record, judgement, &frame, timeline),
+                load::response(record, judgement, &frame, timeline),
+                distribution::heat_map(&frame, timeline),
+                load::in_flight(record, &frame, timeline),
+            ];
+            time.extend(load::errors(&frame, timeline));
+            Self {
+                time,
+                percentiles: distribution::percentiles(record, judgement),
+                parts: distribution::parts(record, judgement),
+                families: families.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            }
+        })
     }
 
     /// Percentiles of the response time over time.

@@ -141,23 +141,23 @@ fn joined_up(known: &[(f64, f64)], shares: &[f64]) -> Vec<Option<f64>> {
 
 /// The percentiles of each request, flow and step, a chart for each phase that has several.
 pub(crate) fn parts(record: &RunRecord, judgement: &Judgement) -> Vec<Chart> {
-    let all = record.header.parts();
-    if all.len() < 2 {
+    let all = record.header.several_parts();
+    if all.is_empty() {
         return Vec::new();
     }
     let has_flows = all
         .iter()
-        .any(|(_, part)| matches!(part, PartIndex::Step(_)));
+        .any(|(_, index)| matches!(index, PartIndex::Step(_)));
     let phases = record.phases.iter().enumerate();
     let charts = phases.map(|(index, phase)| {
         let shares = shares(phase.total.response.count());
-        let known = all.iter().filter_map(|(name, part)| {
-            let tally = phase.of(Some(*part)).filter(|tally| !tally.response.is_empty())?;
-            let stroke = match part {
+        let known = all.iter().filter_map(|(part, index)| {
+            let tally = phase.of(Some(*index)).filter(|tally| !tally.response.is_empty())?;
+            let stroke = match index {
                 PartIndex::Unit(_) => Stroke::Bold,
                 PartIndex::Step(_) => Stroke::Line,
             };
-            Some((name, stroke, along(&tally.response, &shares)))
+            Some((&part.name, stroke, along(&tally.response, &shares)))
         });
         let known: Vec<_> = known.collect();
         let more = known.len().saturating_sub(NTH);

@@ -18,7 +18,7 @@ use palette::Colour;
 pub use all::Charts;
 pub(crate) use gate::{GateLine, LIMIT_AT};
 pub(crate) use load::TimeFrame;
-pub(crate) use timeline::Timeline;
+pub use timeline::Timeline;
 
 /// One chart.
 #[derive(Clone, Debug, PartialEq)]

@@ -154,19 +154,20 @@ impl Line {
             highs: Vec::new(),
         };
         for group in groups {
-            let known: Vec<f64> = group
+            let values = group
                 .iter()
-                .flat_map(|group| values.get(group.clone()).unwrap_or_default())
-                .filter_map(|value| value.filter(|value| value.is_finite()))
-                .collect();
-            let some = |value: f64| (!known.is_empty()).then_some(value);
-            line.means
-                .push(some(known.iter().sum::<f64>() / known.len().max(1) as f64));
-            line.lows
-                .push(some(known.iter().copied().fold(f64::INFINITY, f64::min)));
-            line.highs.push(some(
-                known.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-            ));
+                .flat_map(|group| values.get(group.clone()).unwrap_or_default());
+            let (mut count, mut sum) = (0_u32, 0.0);
+            let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+            for &value in values.flatten().filter(|value| value.is_finite()) {
+                count += 1;
+                sum += value;
+                (low, high) = (low.min(value), high.max(value));
+            }
+            let some = |value: f64| (count > 0).then_some(value);
+            line.means.push(some(sum / f64::from(count.max(1))));
+            line.lows.push(some(low));
+            line.highs.push(some(high));
         }
         line
     }

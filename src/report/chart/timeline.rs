@@ -12,7 +12,7 @@ pub(crate) const MOST_STRETCHES: usize = 600;
 
 /// The load of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Timeline {
+pub struct Timeline {
     /// Stretches in the order of time; those of one phase follow each other without a gap.
     pub(crate) stretches: Vec<Stretch>,
     /// The most frequent kinds of error, the most frequent first.
@@ -76,7 +76,7 @@ const MOST_KINDS: usize = 6;
 
 impl Timeline {
     /// The load of a run.
-    pub(crate) fn of(record: &RunRecord) -> Self {
+    pub fn of(record: &RunRecord) -> Self {
         let seconds: usize = record
             .phases
             .iter()

@@ -4,7 +4,6 @@ use super::palette::Colour;
 use super::{Series, Stroke};
 use crate::gate::Metric;
 use crate::record::RunRecord;
-use crate::units::Quantity;
 use crate::verdict::GateResult;
 
 /// The line of a gate on the growth of this metric over the stretches of its lane, and the range of its
@@ -41,13 +40,7 @@ pub(super) fn of(
         };
         spans.iter().map(value).collect()
     };
-    let shown = |rate: f64| {
-        Quantity {
-            value: rate,
-            dimension: result.gate.gate.limit.dimension,
-        }
-        .measured()
-    };
+    let shown = |rate: f64| result.gate.gate.limit.alike(rate);
     let of_which = if growth.instance.is_empty() {
         String::new()
     } else {

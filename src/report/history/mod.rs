@@ -14,18 +14,18 @@ pub use show::show;
 
 use super::console::{one_line, paint, print, style, table};
 use super::rows::NOTHING;
-use crate::gate::metric_named;
+use crate::gate::parse_part_metric;
 use crate::history::{RunSummary, Trend, sparkline};
 use crate::units::{self, Quantity};
 
 /// A value of a metric in its unit; as a bare number where this version does not know the metric.
 pub(super) fn shown(metric: &str, value: f64) -> String {
-    metric_named(metric).map_or_else(
+    parse_part_metric(metric).map_or_else(
         |_| units::number(value),
-        |metric| {
+        |of| {
             Quantity {
                 value,
-                dimension: metric.dimension(),
+                dimension: of.metric.dimension(),
             }
             .measured()
         },

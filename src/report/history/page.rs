@@ -1,7 +1,7 @@
 //! Trends as one self-contained page and as a picture, through the chart model of the reports.
 
 use super::{interval, minute, revision, shown, verdict_word};
-use crate::gate::metric_named;
+use crate::gate::parse_part_metric;
 use crate::history::{Point, Trend};
 use crate::report::chart::axis::{Unit, XAxis, YAxis};
 use crate::report::chart::palette::Colour;
@@ -52,7 +52,7 @@ fn chart(trend: &Trend<'_>, index: usize, x: XAxis) -> Chart {
     let lower = of(|value| value.lower.unwrap_or(value.value));
     let upper = of(|value| value.upper.unwrap_or(value.value));
     let unit =
-        metric_named(trend.metric).map_or(Unit::Count, |metric| Unit::Of(metric.dimension()));
+        parse_part_metric(trend.metric).map_or(Unit::Count, |of| Unit::Of(of.metric.dimension()));
     let median = trend.median();
     let width = lower
         .iter()

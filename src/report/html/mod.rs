@@ -81,7 +81,7 @@ struct Page<'a> {
     scenario_file: &'a str,
     scenario_sha256: &'a str,
     scenario_text: &'a str,
-    glossary: &'static [(&'static str, &'static str)],
+    glossary: Vec<(&'static str, Coded)>,
     bench_version: &'a str,
     id: &'a str,
 }
@@ -171,7 +171,10 @@ impl<'a> Page<'a> {
             scenario_file: &header.scenario.file,
             scenario_sha256: &header.scenario.sha256,
             scenario_text: &header.scenario.text,
-            glossary: GLOSSARY,
+            glossary: GLOSSARY
+                .iter()
+                .map(|(word, meaning)| (*word, Coded::of(meaning)))
+                .collect(),
             bench_version: &header.environment.bench_version,
             id: &header.id,
             script: SCRIPT.trim_end().to_owned(),
@@ -194,7 +197,8 @@ fn policy(script: &str) -> String {
     )
 }
 
-fn class(verdict: Verdict) -> &'static str {
+/// The class by which style sheets know a verdict.
+pub(super) fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
@@ -226,7 +230,7 @@ fn sections(has_doubts: bool, has_load: bool) -> Vec<(&'static str, &'static str
 #[cfg(test)]
 mod tests {
     use crate::record::RunRecord;
-    use crate::report::chart::Charts;
+    use crate::report::chart::{Charts, Timeline};
     use crate::report::sample;
     use crate::verdict::Judgement;
     use base64::Engine as _;
@@ -234,7 +238,11 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     fn html(record: &RunRecord, judgement: &Judgement) -> String {
-        super::html(record, judgement, &Charts::of(record, judgement))
+        super::html(
+            record,
+            judgement,
+            &Charts::of(record, judgement, &Timeline::of(record)),
+        )
     }
 
     #[test]

@@ -285,6 +285,7 @@ fn stack(canvas: &mut Canvas<'_>, charts: &[&Chart], frame: Frame) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::chart::Timeline;
     use crate::report::sample;
     use std::collections::BTreeSet;
 
@@ -307,7 +308,7 @@ mod tests {
     #[test]
     fn there_is_a_picture_of_everything_that_has_data() {
         let (record, judgement) = sample::without_gpu();
-        let charts = Charts::of(record, judgement);
+        let charts = Charts::of(record, judgement, &Timeline::of(record));
         let sheets = sheets(&charts);
         let names: Vec<&str> = sheets.iter().map(|sheet| sheet.name).collect();
         assert_eq!(
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn a_picture_can_be_read_and_shows_something() {
         let (record, judgement) = sample::without_gpu();
-        let charts = Charts::of(record, judgement);
+        let charts = Charts::of(record, judgement, &Timeline::of(record));
         for sheet in sheets(&charts) {
             // One of each kind of content: lines and areas, cells, percentiles.
             if !["overview", "heatmap", "percentiles"].contains(&sheet.name) {
@@ -355,7 +356,7 @@ mod tests {
     #[test]
     fn what_is_simulated_says_so_and_twice_is_the_same() {
         let (record, judgement) = sample::prod();
-        let charts = Charts::of(record, judgement);
+        let charts = Charts::of(record, judgement, &Timeline::of(record));
         let overview = || {
             let sheets = sheets(&charts);
             canvas::png(|canvas| draw(canvas, &sheets[0], record, judgement))
@@ -368,7 +369,7 @@ mod tests {
     #[test]
     fn without_load_there_are_card_and_overview_that_say_why() {
         let (record, judgement) = sample::preflight_failed();
-        let charts = Charts::of(record, judgement);
+        let charts = Charts::of(record, judgement, &Timeline::of(record));
         let files = pngs(record, judgement, &charts);
         let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["charts/card.png", "charts/overview.png"]);

@@ -53,14 +53,6 @@ struct HealthTable {
     missing: String,
 }
 
-fn class(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "pass",
-        Verdict::Fail => "fail",
-        Verdict::Inconclusive => "inconclusive",
-    }
-}
-
 /// The page: one file that needs no network and runs no script.
 pub(super) fn page(record: &SuiteRecord, judged: &SuiteJudgement) -> String {
     let mut sections = Vec::new();
@@ -73,7 +65,7 @@ pub(super) fn page(record: &SuiteRecord, judged: &SuiteJudgement) -> String {
     let page = Page {
         policy: html::policy_without_script(),
         style: html::STYLE.trim_end(),
-        class: class(judged.verdict),
+        class: html::class(judged.verdict),
         record,
         verdict: judged.verdict.as_str(),
         headline: &judged.headline,
@@ -109,7 +101,7 @@ fn evidence(judged: &SuiteJudgement) -> Vec<Evidence> {
     });
     all.into_iter()
         .map(|(verdict, gpu, reason)| Evidence {
-            class: class(verdict),
+            class: html::class(verdict),
             verdict: verdict.as_str(),
             gpu,
             reason: reason.clone(),

@@ -177,7 +177,9 @@ fn histograms(record: &RunRecord, phase: &PhaseRecord) -> Vec<HistogramRow> {
     let named = record.header.requests.len();
     let unnamed = (named..phase.measured.requests().len())
         .map(|index| (format!("request {index}"), PartIndex::Unit(index)));
-    for (name, part) in record.header.parts().into_iter().chain(unnamed) {
+    let parts = record.header.parts().into_iter();
+    let parts = parts.map(|(part, index)| (part.name, index)).chain(unnamed);
+    for (name, part) in parts {
         let Some(tally) = phase.of(Some(part)) else {
             continue;
         };
