@@ -1,3 +1,4 @@
+# syntax=docker/dockerfile:1
 # The image of bench: a binary that knows its certificates and nothing else, not root, without a shell.
 #
 #   docker build -t bench .
@@ -9,9 +10,6 @@
 ARG RUST_VERSION=1.95
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 WORKDIR /src
-RUN apt-get update \
- && apt-get install --yes --no-install-recommends gcc libc6-dev \
- && rm -rf /var/lib/apt/lists/*
 COPY . .
 # The caches stay outside the image, and the binary is copied out of its cache in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
@@ -26,7 +24,11 @@ COPY --from=build --chown=65532:65532 /out/results /results
 COPY --chown=65532:65532 scenarios /scenarios
 USER 65532:65532
 WORKDIR /
-# Where the driver's libraries are, should a GPU be given to the container.
-ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=utility
+# What is mounted of the driver, should a GPU be given to the container: NVML for telemetry (utility), and CUDA
+# for `bench gpu` and the reference API (compute). Without one, both say that there is none.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+LABEL org.opencontainers.image.title="bench" \
+      org.opencontainers.image.description="The performance gate that a GPU inference service must pass before a release" \
+      org.opencontainers.image.licenses="Apache-2.0 OR MIT"
 ENTRYPOINT ["/usr/local/bin/bench"]
 CMD ["--help"]

@@ -9,6 +9,7 @@ use super::steadiness;
 use super::steps::Steps;
 use super::tally::{Connections, Counts, Errors, Interval, Population, RequestTally};
 use crate::gate::LatencyKind;
+use std::panic::resume_unwind;
 
 /// What happened in one phase.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +69,62 @@ pub struct PhaseInterval {
     pub counts: Counts<PackedLatencies>,
 }
 
+/// Histograms of many seconds, summed up.
+#[derive(Default)]
+struct Sums {
+    warmup: Population,
+    measured: Population,
+    flow_steps: Population,
+    send_lag: Latencies,
+    steps: Steps,
+    lateness: Latencies,
+    loop_delay: Latencies,
+}
+
+impl Sums {
+    /// The sums of these seconds. A night has a hundred thousand histograms: halves of a long phase are summed
+    /// up side by side.
+    fn of(seconds: &[PhaseInterval]) -> Self {
+        const LONG: usize = 1000;
+        if seconds.len() < LONG {
+            return Self::one_by_one(seconds);
+        }
+        let (first, rest) = seconds.split_at(seconds.len() / 2);
+        std::thread::scope(|scope| {
+            let rest = scope.spawn(|| Self::one_by_one(rest));
+            let mut sums = Self::one_by_one(first);
+            sums.merge(&rest.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            sums
+        })
+    }
+
+    fn one_by_one(seconds: &[PhaseInterval]) -> Self {
+        let mut sums = Self::default();
+        seconds.iter().for_each(|second| sums.add(second));
+        sums
+    }
+
+    fn add(&mut self, second: &PhaseInterval) {
+        self.warmup.merge(&second.warmup_by_request);
+        self.measured.merge(&second.by_request);
+        self.flow_steps.merge(&second.flow_steps);
+        self.send_lag.merge(&second.counts.send_lag);
+        self.steps.merge(&second.counts.steps);
+        self.lateness.merge(&second.counts.lateness);
+        self.loop_delay.merge(&second.counts.loop_delay);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.warmup.merge(&other.warmup);
+        self.measured.merge(&other.measured);
+        self.flow_steps.merge(&other.flow_steps);
+        self.send_lag.merge(&other.send_lag);
+        self.steps.merge(&other.steps);
+        self.lateness.merge(&other.lateness);
+        self.loop_delay.merge(&other.loop_delay);
+    }
+}
+
 impl PhaseInterval {
     /// The measured requests of one kind, or all of them; `None` where that kind did not occur.
     pub fn of(&self, part: Option<PartIndex>) -> Option<&RequestTally<PackedLatencies>> {
@@ -123,15 +180,8 @@ impl PhaseRecord {
     }
 
     pub(super) fn add(&mut self, second: Interval<PackedLatencies>) {
-        self.warmup.merge(&second.warmup);
-        self.measured.merge(&second.measured);
-        self.flow_steps.merge(&second.flow_steps);
         self.connections.merge(&second.counts.connections);
         self.errors.merge(second.counts.errors.clone());
-        self.send_lag.merge(&second.counts.send_lag);
-        self.steps.merge(&second.counts.steps);
-        self.lateness.merge(&second.counts.lateness);
-        self.loop_delay.merge(&second.counts.loop_delay);
         self.intervals.push(PhaseInterval {
             from_ns: self.started_ns + u64::from(second.index) * INTERVAL_NS,
             by_request: second.measured.clone(),
@@ -150,6 +200,14 @@ impl PhaseRecord {
     }
 
     pub(super) fn close(&mut self, run_ended_ns: u64) {
+        let sums = Sums::of(&self.intervals);
+        self.warmup = sums.warmup;
+        self.measured = sums.measured;
+        self.flow_steps = sums.flow_steps;
+        self.send_lag = sums.send_lag;
+        self.steps = sums.steps;
+        self.lateness = sums.lateness;
+        self.loop_delay = sums.loop_delay;
         self.total = self.measured.total();
         if self.ended_ns.is_none() {
             // Cut off: what is known of the window ends with the last second on disk.
@@ -174,10 +232,9 @@ impl PhaseRecord {
         later.ended_ns = self.ended_ns;
         let rest = |interval: &&PhaseInterval| interval.from_ns >= later.measured_from_ns;
         later.intervals = self.intervals.iter().filter(rest).cloned().collect();
-        for interval in &later.intervals {
-            later.measured.merge(&interval.by_request);
-            later.flow_steps.merge(&interval.flow_steps);
-        }
+        let sums = Sums::of(&later.intervals);
+        later.measured = sums.measured;
+        later.flow_steps = sums.flow_steps;
         later.total = later.measured.total();
         later
     }

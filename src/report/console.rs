@@ -367,8 +367,8 @@ mod tests {
         SIMULATED: the values of gpu are made up
 
         Phase  Requests   Not ok    Rate      p50      p90      p99   p99.9     Max
-        c100     48 138  0.108 %  1603/s  48.4 ms  66.2 ms  87.6 ms  119 ms  160 ms
-        c1000    63 137  0.972 %  2084/s   362 ms   643 ms   1.12 s  3.61 s  4.52 s
+        c100     48 138  0.108 %  1600/s  48.4 ms  66.2 ms  87.6 ms  119 ms  160 ms
+        c1000    63 137  0.972 %  2051/s   362 ms   643 ms   1.12 s  3.61 s  4.52 s
         Queueing added at p99: c100 0 ms, c1000 0 ms
         Generator at worst: busiest worker 76.4 %
         Time in requests of c100, p50 / p99: client queue 40.0 µs / 40.0 µs
@@ -377,7 +377,7 @@ mod tests {
         Verdict       Scope  Gate                   Observed        95 % interval
         PASS          c100   response.p99 < 100ms    88.7 ms   87.9 ms to 89.9 ms
         PASS          c100   error_rate < 1%         0.108 %  0.0814 % to 0.141 %
-        PASS          c100   throughput > 1000/s      1603/s     1582/s to 1617/s
+        PASS          c100   throughput > 1000/s      1600/s     1582/s to 1617/s
         FAIL          c1000  response.p99 < 100ms     3.76 s      at least 3.59 s
         INCONCLUSIVE  c1000  error_rate < 1%         0.972 %    0.900 % to 1.05 %
         INCONCLUSIVE  c1000  gpu.utilization > 70%    65.5 %     58.4 % to 72.6 %
@@ -385,7 +385,7 @@ mod tests {
 
         FAIL c1000 response.p99 < 100ms: at least 99.8 % of requests are over 100 ms
           (95 % bound), and only 1 % may be; the target is saturated: 10.6 times as many
-          requests in flight as in `c100` brought 1.30 times its throughput, so that
+          requests in flight as in `c100` brought 1.28 times its throughput, so that
           they wait in its queue; the generator was busy: its busiest worker was
           occupied 76.4 % of the time, which adds to the upper percentiles
         INCONCLUSIVE c1000 error_rate < 1%: 0.972 % of requests are not ok, the truth
@@ -402,7 +402,7 @@ mod tests {
           the time, which adds to the upper percentiles
         doubt (run): telemetry `gpu` is SIMULATED: its values are made up
 
-        FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.8 % of requests are over 100 ms (95 % bound), and only 1 % may be; the target is saturated: 10.6 times as many requests in flight as in `c100` brought 1.30 times its throughput, so that they wait in its queue; the generator was busy: its busiest worker was occupied 76.4 % of the time, which adds to the upper percentiles
+        FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.8 % of requests are over 100 ms (95 % bound), and only 1 % may be; the target is saturated: 10.6 times as many requests in flight as in `c100` brought 1.28 times its throughput, so that they wait in its queue; the generator was busy: its busiest worker was occupied 76.4 % of the time, which adds to the upper percentiles
         ");
     }
 
@@ -437,7 +437,7 @@ mod tests {
         prod · http://10.0.0.7:8000 · 2026-08-05 12:34:56 UTC · 66.0 s
 
         Phase  Requests  Not ok    Rate      p50      p90      p99   p99.9     Max
-        c100     90 269     0 %  1504/s  43.3 ms  60.7 ms  82.9 ms  117 ms  191 ms
+        c100     90 269     0 %  1503/s  43.3 ms  60.7 ms  82.9 ms  117 ms  191 ms
         Queueing added at p99: c100 0 ms
         Generator at worst: busiest worker 31.8 %
         Time in requests of c100, p50 / p99: client queue 40.0 µs / 40.0 µs

@@ -67,10 +67,10 @@ mod tests {
     fn what_did_not_pass_is_annotated_and_the_run_comes_last() {
         let (record, judgement) = sample::prod();
         insta::assert_snapshot!(github_annotations(record, judgement), @"
-        ::error title=FAIL c1000%3A response.p99 < 100ms::at least 99.8 %25 of requests are over 100 ms (95 %25 bound), and only 1 %25 may be; the target is saturated: 10.6 times as many requests in flight as in `c100` brought 1.30 times its throughput, so that they wait in its queue; the generator was busy: its busiest worker was occupied 76.4 %25 of the time, which adds to the upper percentiles
+        ::error title=FAIL c1000%3A response.p99 < 100ms::at least 99.8 %25 of requests are over 100 ms (95 %25 bound), and only 1 %25 may be; the target is saturated: 10.6 times as many requests in flight as in `c100` brought 1.28 times its throughput, so that they wait in its queue; the generator was busy: its busiest worker was occupied 76.4 %25 of the time, which adds to the upper percentiles
         ::warning title=INCONCLUSIVE c1000%3A error_rate < 1%25::0.972 %25 of requests are not ok, the truth lies between 0.900 %25 and 1.05 %25 at 95 %25 each, and 1 %25 may be; about 400 744 more requests (3 m 10 s more at this rate) would decide; 614 of 63 137 requests did not succeed: status 503 41.8 %25, reset by peer 20.4 %25, no answer in time 18.7 %25
         ::warning title=INCONCLUSIVE c1000%3A gpu.utilization > 70%25::mean 65.5 %25 on GPU 0, between 58.4 %25 and 72.6 %25 at 95 %25 each
-        ::error title=bench prod::FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.8 %25 of requests are over 100 ms (95 %25 bound), and only 1 %25 may be; the target is saturated: 10.6 times as many requests in flight as in `c100` brought 1.30 times its throughput, so that they wait in its queue; the generator was busy: its busiest worker was occupied 76.4 %25 of the time, which adds to the upper percentiles (SIMULATED: gpu)
+        ::error title=bench prod::FAIL: 4 of 7 gates pass; `response.p99 < 100ms` (c1000) failed: at least 99.8 %25 of requests are over 100 ms (95 %25 bound), and only 1 %25 may be; the target is saturated: 10.6 times as many requests in flight as in `c100` brought 1.28 times its throughput, so that they wait in its queue; the generator was busy: its busiest worker was occupied 76.4 %25 of the time, which adds to the upper percentiles (SIMULATED: gpu)
         ");
     }
 
