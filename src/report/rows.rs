@@ -301,11 +301,15 @@ pub(super) fn doubt_weight(doubt: &Doubt) -> &'static str {
     }
 }
 
-/// When the run began, for people: `2026-08-05 12:34:56 UTC`. A text that is no time stays as it is.
+/// When the run began, for people.
 pub(super) fn started(record: &RunRecord) -> String {
-    let text = &record.header.started_at;
+    moment(&record.header.started_at)
+}
+
+/// A moment for people: `2026-08-05 12:34:56 UTC`. A text that is no time stays as it is.
+pub(super) fn moment(text: &str) -> String {
     text.parse::<jiff::Timestamp>().map_or_else(
-        |_| text.clone(),
+        |_| text.to_owned(),
         |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
 }

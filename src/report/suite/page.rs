@@ -3,6 +3,7 @@
 use super::{Row, charts, pairs, parts, rows, title, tune};
 use crate::record::{HEALTH_COUNTERS, Measured, SuiteGpu, SuiteRecord, TestOutcome};
 use crate::report::html;
+use crate::report::rows::moment;
 use crate::units;
 use crate::verdict::{SuiteJudgement, Verdict};
 use askama::Template;
@@ -14,6 +15,7 @@ struct Page<'a> {
     style: &'static str,
     class: &'static str,
     record: &'a SuiteRecord,
+    started: String,
     verdict: &'static str,
     headline: &'a str,
     evidence: Vec<Evidence>,
@@ -31,7 +33,8 @@ struct Evidence {
 }
 
 struct Section {
-    number: u32,
+    /// As the navigation calls it.
+    name: String,
     title: String,
     failure: Option<String>,
     rows: Vec<(Row, Option<Bar>)>,
@@ -67,6 +70,7 @@ pub(super) fn page(record: &SuiteRecord, judged: &SuiteJudgement) -> String {
         style: html::STYLE.trim_end(),
         class: html::class(judged.verdict),
         record,
+        started: moment(&record.started_at),
         verdict: judged.verdict.as_str(),
         headline: &judged.headline,
         evidence: evidence(judged),
@@ -119,7 +123,7 @@ fn section(gpu: &SuiteGpu, what: &str, prefix: &str) -> Section {
     pictures.extend(charts::tuned(gpu, prefix));
     pictures.extend(charts::sustained(gpu, prefix));
     Section {
-        number: gpu.ordinal,
+        name: format!("GPU {}, {what}", gpu.ordinal),
         title: format!("{} ({what})", title(gpu)),
         failure: gpu.failure.clone(),
         rows: rows(gpu).into_iter().zip(bars).collect(),
