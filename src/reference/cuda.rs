@@ -4,16 +4,17 @@
 //! on it only computes. A GPU that fails or answers wrongly ends it, with the reason.
 
 use super::backend::{Backend, Inferred};
+use super::choice::chosen;
 use super::model::{self, Answer, INPUTS};
 use super::wide::{self, OUTPUTS, WIDTH_STEP, WideLayer};
 use crate::gpu::SIMULATED;
 use crate::gpu::cuda::{
     Argument, Buffer, Cuda, CudaError, CudaUnavailable, Device, Event, HostBuffer, Kernel, Module,
-    Properties, Stream,
+    Stream,
 };
 use crate::gpu::kernels::{Source, named};
 use crate::record::ServiceCompute;
-use crate::scenario::{GpuChoice, Precision, ReferenceOptions};
+use crate::scenario::{Precision, ReferenceOptions};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -365,67 +366,6 @@ fn kernel(precision: Precision) -> &'static str {
     }
 }
 
-/// The GPUs that were chosen, by their ordinals, each once.
-fn chosen(cuda: &Cuda, choice: &GpuChoice) -> Result<Vec<u32>, NoModel> {
-    let words = match choice {
-        GpuChoice::First => return Ok(vec![0]),
-        GpuChoice::All => return Ok((0..cuda.device_count()).collect()),
-        GpuChoice::These(words) => words,
-    };
-    let all = (0..cuda.device_count())
-        .map(|ordinal| Properties::of(cuda, ordinal))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut found: Vec<u32> = Vec::new();
-    for word in words {
-        let mut fitting = all.iter().filter(|gpu| is_called(gpu, word));
-        let ordinal = match (fitting.next(), fitting.next()) {
-            (Some(gpu), None) => gpu.ordinal,
-            (None, _) => {
-                let there: Vec<String> = all
-                    .iter()
-                    .map(|gpu| format!("{} ({}, {})", gpu.ordinal, gpu.uuid, gpu.pci_bus_id))
-                    .collect();
-                let there = there.join(", ");
-                return Err(NoModel::NotThere(format!(
-                    "CUDA shows no GPU `{word}`; there are {there}"
-                )));
-            }
-            (Some(_), Some(_)) => {
-                return Err(NoModel::NotThere(format!(
-                    "the UUIDs of several GPUs begin with `{word}`"
-                )));
-            }
-        };
-        if found.contains(&ordinal) {
-            return Err(NoModel::NotThere(format!(
-                "`{word}` names a GPU that was named before"
-            )));
-        }
-        found.push(ordinal);
-    }
-    Ok(found)
-}
-
-/// Whether a word means this GPU: its number, the beginning of its UUID, or its address on the PCI bus, whose
-/// domain has eight digits, four, or is left out.
-fn is_called(gpu: &Properties, word: &str) -> bool {
-    if let Ok(ordinal) = word.parse::<u32>() {
-        return gpu.ordinal == ordinal;
-    }
-    let begins = |text: &str| {
-        let head = text.get(..word.len());
-        head.is_some_and(|head| head.eq_ignore_ascii_case(word))
-    };
-    let address = gpu.pci_bus_id.as_str();
-    let bus = address.split_once(':').map_or(address, |(_, bus)| bus);
-    let forms = [Some(address), address.get(4..), Some(bus)];
-    begins(&gpu.uuid)
-        || forms
-            .iter()
-            .flatten()
-            .any(|form| form.eq_ignore_ascii_case(word))
-}
-
 /// So wide that the tiles of a full batch keep every multiprocessor busy, and half the free memory is enough.
 fn fitting_width(multiprocessors: usize, max_batch: usize, free: usize) -> usize {
     let columns = (multiprocessors / max_batch.div_ceil(TILE)).max(1);
@@ -544,29 +484,6 @@ impl Backend for CudaWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_gpu_is_called_by_number_uuid_or_address() {
-        let gpu = Properties {
-            ordinal: 1,
-            uuid: "GPU-6f2c01aa-0000-0000-0000-000000000000".to_owned(),
-            pci_bus_id: "00000000:3B:00.0".to_owned(),
-            ..Properties::default()
-        };
-        for word in [
-            "1",
-            "GPU-6f2c",
-            "gpu-6F2C01AA",
-            "00000000:3b:00.0",
-            "0000:3b:00.0",
-            "3b:00.0",
-        ] {
-            assert!(is_called(&gpu, word), "{word}");
-        }
-        for word in ["0", "11", "GPU-6f2d", "b:00.0", "0001:3b:00.0"] {
-            assert!(!is_called(&gpu, word), "{word}");
-        }
-    }
 
     #[test]
     fn the_width_fills_a_big_gpu_and_fits_a_small_one() {

@@ -7,6 +7,7 @@
 mod api;
 mod backend;
 mod books;
+mod choice;
 mod compute;
 mod cuda;
 mod jobs;

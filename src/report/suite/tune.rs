@@ -26,13 +26,20 @@ pub(super) fn advice(gpu: &SuiteGpu) -> Vec<String> {
     let best = fastest(gpu, &["tf32", "f16", "bf16"]);
     if let Some((series, knee)) = best {
         let other = full.filter(|(other, _)| other.precision != series.precision);
+        let beside = match other {
+            Some(other) => beside((series, knee), other),
+            // TF32 itself is the fastest.
+            None if full.is_some() && at_their_knees(gpu, &["f16", "bf16"]).next().is_some() => {
+                "; f16 and bf16 reach no more here".to_owned()
+            }
+            None => String::new(),
+        };
         lines.push(format!(
-            "take {} in batches of {}: {} rows/s, {} for a batch{}",
+            "take {} in batches of {}: {} rows/s, {} for a batch{beside}",
             series.precision,
             knee.batch,
             units::number(knee.rows_per_second),
             time(knee.latency_us),
-            other.map_or_else(String::new, |other| beside((series, knee), other))
         ));
         lines.push(larger(series, knee));
     }
@@ -48,9 +55,9 @@ pub(super) fn advice(gpu: &SuiteGpu) -> Vec<String> {
     }
     if best.is_some() {
         lines.push(
-            "set it as the largest batch of your service, and let `bench run` judge the latency with it: waiting \
-             for a batch to fill, the queue and the host come on top of these times. Whether a precision's results \
-             are good enough for your model is not measured here"
+            "set that batch as the largest of your service, and let a run judge the latency with it: waiting for a \
+             batch to fill, the queue and the host come on top of these times. Whether a precision's results are \
+             good enough for your model is not measured here"
                 .to_owned(),
         );
     }
@@ -238,7 +245,7 @@ mod tests {
         assert!(lines[2].starts_with(quantised), "{all}");
         let beside = "; 4.00 times that of bf16 at its own knee (batch 64)";
         assert!(lines[2].ends_with(beside), "{all}");
-        assert!(lines[3].contains("let `bench run` judge"), "{all}");
+        assert!(lines[3].contains("let a run judge"), "{all}");
         assert_eq!(lines.len(), 4, "{all}");
     }
 
@@ -254,6 +261,11 @@ mod tests {
         );
         let growing = told(vec![series("bf16", 1024, 40.0, 0.01)]);
         assert!(growing.contains("no larger batch was tried"), "{growing}");
+        let full = told(vec![
+            series("tf32", 64, 20.0, 0.01),
+            series("bf16", 64, 40.0, 0.01),
+        ]);
+        assert!(full.contains("; f16 and bf16 reach no more here"), "{full}");
         // Without the library its own kernels count.
         let mut own = series("f16", 64, 40.0, 0.01);
         "bench".clone_into(&mut own.kernels);

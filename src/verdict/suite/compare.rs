@@ -1,7 +1,8 @@
 //! Compares two records of GPU suites, test by test: better, same, worse or unclear.
 
 use super::Verdict;
-use super::speed::{Bounded, Place, depends};
+use super::place::Place;
+use super::speed::{Bounded, depends};
 use crate::record::{Difference, Measured, PeerPair, SuiteGpu, SuiteRecord};
 use crate::verdict::Change;
 

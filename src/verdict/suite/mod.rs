@@ -2,7 +2,9 @@
 //! itself, or than was demanded, and what could not be seen.
 
 mod compare;
+mod floors;
 mod health;
+mod place;
 mod speed;
 mod sustained;
 #[cfg(test)]

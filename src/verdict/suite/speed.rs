@@ -1,13 +1,13 @@
-//! Gates on speed: against the siblings of a GPU, against itself at an earlier time, against floors.
+//! Gates on speed: against the siblings of a GPU, against itself at an earlier time; those against floors are
+//! in `floors`.
 //!
 //! Each compares an interval with a limit: it passes when all of the interval is good, fails when all of
 //! it is bad, and is undecided otherwise.
 
+use super::floors::floors;
+use super::place::{PEER, Place};
 use super::{Finding, Findings, Verdict};
-use crate::record::{
-    Least, Measured, PeerPair, SuiteCriteria, SuiteGpu, SuiteRecord, TestOutcome, TestResult,
-};
-use crate::units;
+use crate::record::{Measured, PeerPair, SuiteCriteria, SuiteGpu, SuiteRecord};
 
 /// What a GPU is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,69 +78,6 @@ impl Depends {
     }
 }
 
-/// How the names of tests between two GPUs begin.
-const PEER: &str = "peer.";
-
-/// Where tests ran: on a GPU by itself, on all of them at once, or between two.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    pub(super) gpu: u32,
-    to: Option<u32>,
-    pub(super) together: bool,
-    results: &'a [TestResult],
-}
-
-impl<'a> Place<'a> {
-    pub(super) fn on(gpu: &'a SuiteGpu, together: bool) -> Self {
-        Self {
-            gpu: gpu.ordinal,
-            to: None,
-            together,
-            results: &gpu.results,
-        }
-    }
-
-    pub(super) fn between(pair: &'a PeerPair) -> Self {
-        Self {
-            gpu: pair.from,
-            to: Some(pair.to),
-            together: false,
-            results: &pair.results,
-        }
-    }
-
-    /// A test with what is special about where it ran.
-    pub(super) fn name(&self, test: &str) -> String {
-        match self.to {
-            Some(to) => format!("{test} to GPU {to}"),
-            None if self.together => format!("{test} (all at once)"),
-            None => test.to_owned(),
-        }
-    }
-
-    /// What was measured here.
-    pub(super) fn measurements(self) -> impl Iterator<Item = (&'a str, &'a Measured)> {
-        self.results
-            .iter()
-            .filter_map(|result| match &result.outcome {
-                TestOutcome::Measured(measured) => Some((result.test.as_str(), measured)),
-                _ => None,
-            })
-    }
-
-    /// What a test measured here, if it did.
-    pub(super) fn measured(self, test: &str) -> Option<&'a Measured> {
-        let mut all = self.measurements();
-        all.find(|(name, _)| *name == test).map(|found| found.1)
-    }
-
-    fn outcome(self, test: &str) -> Option<&'a TestOutcome> {
-        let mut results = self.results.iter();
-        let found = results.find(|result| result.test == test);
-        found.map(|result| &result.outcome)
-    }
-}
-
 /// The pair of a record with these UUIDs.
 fn pair_of<'a>(record: &'a SuiteRecord, uuids: [&str; 2]) -> Option<&'a PeerPair> {
     let mut pairs = record.pairs.iter();
@@ -196,7 +133,7 @@ impl Bounded {
         }
     }
 
-    fn against(self, limit: f64, less_is_better: bool) -> Verdict {
+    pub(super) fn against(self, limit: f64, less_is_better: bool) -> Verdict {
         let (all_good, all_bad) = if less_is_better {
             (self.upper <= limit, self.lower > limit)
         } else {
@@ -484,106 +421,4 @@ fn slower_clock(own: &Measured, before: &Measured) -> Option<String> {
             "; the clock was {now:.0} MHz instead of {then:.0}: look at power, cooling and settings"
         )
     })
-}
-
-/// What was demanded of each GPU, and of what lies between them.
-fn floors(record: &SuiteRecord, criteria: &SuiteCriteria, gates: &mut Vec<SuiteGate>) {
-    let (between, alone): (Vec<_>, Vec<_>) = criteria
-        .floors
-        .iter()
-        .partition(|floor| floor.test.starts_with(PEER));
-    for (together, gpus) in [(false, &record.gpus), (true, &record.together)] {
-        for gpu in gpus {
-            let place = Place::on(gpu, together);
-            for floor in &alone {
-                // At once only some of the tests are run.
-                if together && place.outcome(&floor.test).is_none() {
-                    continue;
-                }
-                gates.push(floor_gate(place, &floor.test, &floor.least));
-            }
-        }
-    }
-    for floor in between {
-        let before = gates.len();
-        for pair in &record.pairs {
-            let place = Place::between(pair);
-            if let Some(reason) = &pair.unreachable {
-                gates.push(undecided(place, &floor.test, reason));
-            // Both ways at once are measured in one of the two orders.
-            } else if place.outcome(&floor.test).is_some() {
-                gates.push(floor_gate(place, &floor.test, &floor.least));
-            }
-        }
-        if let (true, Some(gpu)) = (gates.len() == before, record.gpus.first()) {
-            let why = "copies between GPUs were not measured: is there one GPU only?";
-            gates.push(undecided(Place::on(gpu, false), &floor.test, why));
-        }
-    }
-}
-
-/// A floor of which nothing can be said.
-fn undecided(place: Place<'_>, test: &str, why: &str) -> SuiteGate {
-    SuiteGate {
-        verdict: Verdict::Inconclusive,
-        gpu: place.gpu,
-        to: place.to,
-        together: place.together,
-        test: test.to_owned(),
-        against: Against::Floor,
-        unit: String::new(),
-        observed: None,
-        lower: None,
-        upper: None,
-        limit: None,
-        samples: 0,
-        reason: format!("{}: {why}", place.name(test)),
-    }
-}
-
-fn floor_gate(place: Place<'_>, test: &str, least: &Least) -> SuiteGate {
-    let undecided = |why: &str| undecided(place, test, why);
-    let outcome = place.outcome(test);
-    let measured = match outcome {
-        Some(TestOutcome::Measured(measured)) => measured,
-        Some(TestOutcome::Skipped(why)) => return undecided(&format!("skipped: {why}")),
-        Some(TestOutcome::Wrong(_) | TestOutcome::Failed(_)) => {
-            return undecided("it has no valid result");
-        }
-        None => return undecided("it did not run"),
-    };
-    let limit = match least.in_unit(measured) {
-        Ok(limit) => limit,
-        Err(why) => return undecided(&why),
-    };
-    let Some(bounded) = Bounded::of(measured) else {
-        let few = format!("{} samples are too few", measured.samples);
-        return undecided(&few);
-    };
-    let word = if measured.less_is_better {
-        "at most"
-    } else {
-        "at least"
-    };
-    let number = units::number;
-    SuiteGate {
-        verdict: bounded.against(limit, measured.less_is_better),
-        unit: measured.unit.clone(),
-        observed: Some(bounded.value),
-        lower: Some(bounded.lower),
-        upper: Some(bounded.upper),
-        limit: Some(limit),
-        samples: measured.samples,
-        reason: format!(
-            "{}: {} ({} – {}) {unit}, {word} {} {unit} is demanded{}",
-            place.name(test),
-            number(bounded.value),
-            number(bounded.lower),
-            number(bounded.upper),
-            number(limit),
-            least.explain(),
-            unit = measured.unit
-        ),
-        ..undecided("")
-    }
 }
