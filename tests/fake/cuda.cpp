@@ -46,7 +46,9 @@ static barrier barriers[33];
 static const u32 MOST_THREADS = 1024, STACK = 64 * 1024;
 static ucontext_t scheduler, fibers[MOST_THREADS];
 static bool ended[MOST_THREADS];
-static std::vector<char> stacks;
+/* What threads may still use while the process ends is never destroyed: as with the real driver, memory may be
+ * given back at any time. */
+static std::vector<char> &stacks = *new std::vector<char>();
 static u32 running;
 static bool in_fiber;
 
@@ -109,7 +111,7 @@ static void run_block() {
 /* ---- kernels by name ---------------------------------------------------------------------------- */
 
 #define A(N, TYPE) (*(TYPE *)a[N])
-static const std::map<std::string, kernel> KERNELS = {
+static const std::map<std::string, kernel> &KERNELS = *new std::map<std::string, kernel>{
     {"memory_fill", {[](void **a) { memory_fill(A(0, uint4 *), A(1, u64), A(2, u32)); }, 3, false}},
     {"memory_verify", {[](void **a) { memory_verify(A(0, uint4 *), A(1, u64), A(2, u32), A(3, u64 *)); }, 4, false}},
     {"memory_write", {[](void **a) { memory_write(A(0, uint4 *), A(1, u64), A(2, u32)); }, 3, false}},
@@ -134,9 +136,9 @@ static const std::map<std::string, kernel> KERNELS = {
 /* ---- the script --------------------------------------------------------------------------------- */
 
 struct failure { int code; int after; };
-static std::map<std::string, failure> failures;
-static std::map<std::string, int> calls;
-static std::string corrupt;
+static std::map<std::string, failure> &failures = *new std::map<std::string, failure>();
+static std::map<std::string, int> &calls = *new std::map<std::string, int>();
+static std::string &corrupt = *new std::string();
 static int corrupt_after;
 static int peers;
 static u64 memory = 256ull << 20;
@@ -165,7 +167,7 @@ static void read_script() {
 }
 
 /* The devices that are shown: for each ordinal, which it is. */
-static std::vector<int> visible;
+static std::vector<int> &visible = *new std::vector<int>();
 
 static void choose_visible() {
     const char *list = getenv("CUDA_VISIBLE_DEVICES");
@@ -187,14 +189,14 @@ static int answer(const char *function) {
     return calls[function]++ < found->second.after ? 0 : found->second.code;
 }
 /* One call at a time: the devices share one CPU, and the emulation its state. */
-static std::recursive_mutex turn;
+static std::recursive_mutex &turn = *new std::recursive_mutex();
 #define ANSWER() std::lock_guard<std::recursive_mutex> guard(turn); if (int code = answer(__func__)) return code
 
 /* ---- the driver's functions --------------------------------------------------------------------- */
 
 typedef u64 pointer;
 static u64 allocated;
-static std::map<pointer, size_t> sizes;
+static std::map<pointer, size_t> &sizes = *new std::map<pointer, size_t>();
 struct launch { const kernel *of; u32 grid[3], block; std::vector<std::vector<char>> values; };
 static std::vector<launch> *recording;
 
