@@ -231,12 +231,39 @@ fn an_answer_before_the_end_of_the_request_counts() {
 }
 
 #[test]
-fn what_a_connection_that_goes_away_did_not_take_up_has_failed() {
-    let found = outcome_of(|peer, _| {
+fn what_a_connection_that_is_closed_in_good_order_did_not_take_up_goes_over_another_one() {
+    let server = Frames::serve(|peer| {
+        peer.greet(None);
+        if peer.number < 2 {
+            peer.next_request().unwrap();
+            peer.go_away(0, NO_ERROR);
+        }
+        peer.answer_all();
+    });
+    let exchanges = ask_in_turn(server.address, "", 2);
+    assert_eq!(causes(&exchanges), [OK, OK]);
+    assert_eq!(server.connections(), 3);
+    let reopened = exchanges.iter().map(|one| one.connection.reopened);
+    assert_eq!(reopened.collect::<Vec<_>>(), [true, false]);
+    // The head went out three times, and all of it is in the books.
+    assert!(exchanges[0].bytes_sent > exchanges[1].bytes_sent);
+}
+
+#[test]
+fn a_server_that_takes_up_nothing_is_not_asked_forever() {
+    let (exchange, connections) = outcome_of(|peer, _| {
         peer.go_away(0, NO_ERROR);
         peer.answer_all();
     });
-    assert_fails(found, Outcome::Reset, Cause::GoneAway);
+    assert_eq!(
+        causes(std::slice::from_ref(&exchange)),
+        [(Outcome::Reset, Some(Cause::GoneAway))]
+    );
+    assert_eq!(connections, 4);
+}
+
+#[test]
+fn what_a_connection_that_goes_away_for_a_fault_did_not_take_up_has_failed() {
     let found = outcome_of(|peer, _| {
         peer.go_away(0, ENHANCE_YOUR_CALM);
         peer.answer_all();

@@ -2,8 +2,9 @@
 //!
 //! `connection` is the protocol without a socket, `drive` its socket, read and written by one task for each
 //! connection; `link` opens it, `pool` shares the connections of a worker among its slots, `talk` is one
-//! stream. `frame` and `hpack` are the wire format. A request that a server refuses, or that a connection
-//! which goes away did not take up, is not sent again: it has failed, and says why.
+//! stream. `frame` and `hpack` are the wire format. A request that a connection did not take up which the server
+//! closes in good order is sent over another one; what a server refuses is not sent again: it has failed, and
+//! says why.
 
 mod connection;
 mod drive;
@@ -30,6 +31,10 @@ use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use talk::Talk;
+
+/// So often a request is sent again whose connection was closed in good order: a server that takes up
+/// nothing would be asked forever.
+const MOST_AGAIN: u32 = 3;
 
 /// What a slot needs to send requests over the connections of its worker.
 pub(super) struct Http2<C: Connect> {
@@ -66,12 +71,30 @@ impl<C: Connect> Http2<C> {
         } = order;
         let head = &self.heads[request];
         let message = head.render(request, plan, row, &mut draw, &mut self.rendered)?;
-        let lease = self.pool.lease(&self.last, progress).await?;
-        let opened = poll_fn(|cx| lease.link.connection.borrow_mut().poll_open(cx, &message)).await;
-        let place = opened.map_err(|lost| failure::of_stream(&lost))?;
-        let talk = self.talk.insert(Talk { lease, place });
-        poll_fn(|cx| talk.poll(cx, plan, answer, token_events, progress)).await?;
-        answer.end(plan, row, token_events)
+        let mut again = 0;
+        loop {
+            let lease = self.pool.lease(&self.last, progress).await?;
+            let connection = &lease.link.connection;
+            let opened = poll_fn(|cx| connection.borrow_mut().poll_open(cx, &message)).await;
+            let ended = match opened {
+                Ok(place) => {
+                    let talk = self.talk.insert(Talk { lease, place });
+                    poll_fn(|cx| talk.poll(cx, plan, answer, token_events, progress)).await
+                }
+                Err(lost) => Err(lost),
+            };
+            match ended {
+                Ok(()) => return answer.end(plan, row, token_events),
+                Err(lost) if lost.is_in_good_order() && again < MOST_AGAIN => {
+                    again += 1;
+                    progress.connection.reopened = true;
+                    if let Some(talk) = self.talk.take() {
+                        talk.note(progress);
+                    }
+                }
+                Err(lost) => return Err(failure::of_stream(&lost)),
+            }
+        }
     }
 
     /// The request is over, one way or another. If it was given up, its stream is cancelled.

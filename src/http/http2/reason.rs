@@ -100,6 +100,14 @@ pub(super) enum Lost {
     Ended(End),
 }
 
+impl Lost {
+    /// Whether a request was only too late for a connection that the server closes for no fault: it says that
+    /// it has not looked at it (RFC 9113, section 6.8), and every client sends it over another connection.
+    pub(super) fn is_in_good_order(&self) -> bool {
+        *self == Self::GoneAway(Reason::NO_ERROR)
+    }
+}
+
 /// How the bytes of a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {

@@ -1,10 +1,9 @@
 //! One request and its answer, as a stream of an HTTP/2 connection.
 
-use super::failure;
 use super::pool::Lease;
+use super::reason::Lost;
 use crate::http::answer::Answer;
 use crate::http::progress::Progress;
-use crate::http::slot::Ended;
 use crate::plan::RequestPlan;
 use std::cell::Cell;
 use std::task::{Context, Poll};
@@ -32,7 +31,7 @@ impl Talk {
         answer: &mut Answer,
         token_events: &Cell<u64>,
         progress: &mut Progress,
-    ) -> Poll<Ended> {
+    ) -> Poll<Result<(), Lost>> {
         let mut connection = self.lease.link.connection.borrow_mut();
         let stream = connection.stream(self.place);
         if let Some((status, at)) = stream.head
@@ -59,7 +58,7 @@ impl Talk {
                 answer.touch(*at);
                 Poll::Ready(Ok(()))
             }
-            Some(Err(lost)) => Poll::Ready(Err(failure::of_stream(lost))),
+            Some(Err(lost)) => Poll::Ready(Err(lost.clone())),
         }
     }
 
@@ -68,6 +67,8 @@ impl Talk {
         let mut connection = self.lease.link.connection.borrow_mut();
         let stream = connection.stream(self.place);
         (progress.sent, progress.all_sent) = (stream.begun, stream.sent);
-        (progress.written, progress.read) = connection.take_bytes();
+        let (written, read) = connection.take_bytes();
+        progress.written += written;
+        progress.read += read;
     }
 }
