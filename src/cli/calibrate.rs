@@ -2,13 +2,14 @@
 
 use super::args::FormatArg;
 use crate::commands::CalibrateOptions;
-use clap::Args;
+use crate::record::TrafficKind;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
 /// Arguments of `bench calibrate`.
 #[derive(Debug, Args)]
 pub(super) struct CalibrateArgs {
-    /// A short look: 45 seconds at most, instead of two and a half minutes.
+    /// A short look: 80 seconds at most, instead of four and a half minutes.
     #[arg(long)]
     quick: bool,
     /// Threads that generate load [default: one for each core].
@@ -40,4 +41,31 @@ pub(super) struct NullServerArgs {
     /// Threads that answer.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) threads: usize,
+    /// What is spoken.
+    #[arg(long, value_name = "KIND", default_value = "http1")]
+    pub(super) kind: KindArg,
+}
+
+/// A kind of traffic.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum KindArg {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/1.1 over TLS.
+    Tls,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+    /// Streams over HTTP/1.1.
+    Streams,
+}
+
+impl From<KindArg> for TrafficKind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Http1 => Self::Http1,
+            KindArg::Tls => Self::Tls,
+            KindArg::Http2 => Self::Http2,
+            KindArg::Streams => Self::Streams,
+        }
+    }
 }

@@ -118,7 +118,7 @@ fn execute(command: Command, output: Output) -> Result<Ending, CommandError> {
         Command::Init(args) => commands::init(&args.into(), output),
         Command::Calibrate(args) => commands::calibrate(&args.into(), output),
         Command::NullServer(args) => {
-            commands::null_server(args.threads, output).map(|()| Ending::Done)
+            commands::null_server(args.threads, args.kind.into(), output).map(|()| Ending::Done)
         }
         Command::Doctor(args) => Ok(commands::doctor(&args.results, output)),
         Command::Explain(args) => commands::explain(args.code.as_deref(), output),

@@ -2,7 +2,8 @@
 //!
 //! Each step is a run of the real engine against a server on this machine that does nothing but
 //! answer, in a process of its own. A load counts as generated where no doubt about the generator
-//! would keep a run from being judged: the same limits as in every run.
+//! would keep a run from being judged: the same limits as in every run. TLS, HTTP/2 and streams cost
+//! other amounts of CPU than plain requests, and have ceilings of their own.
 
 use super::ceiling::state_folder;
 use super::child::ServerChild;
@@ -13,11 +14,12 @@ use super::{Ending, Format, Output, signals};
 use crate::diag::SourceText;
 use crate::engine::ports::{Sink, Stop};
 use crate::engine::{self, Placement, Ports, RunClock};
-use crate::http::{HttpTarget, TcpConnect};
+use crate::http::{HttpTarget, TcpConnect, TlsClient};
 use crate::plan::{self, Facts, Plan, TargetAddress};
 use crate::record::{
-    CALIBRATION_SCHEMA, Calibration, CalibrationStep, Distribution as _, Doubt, Entry, Environment,
-    Instrument, LoadUnit, Machine, PhaseRecord, Program, RunRecord,
+    CALIBRATION_SCHEMA, Calibration, CalibrationStep, Distribution as _, Doubt, EVENTS_PER_SECOND,
+    Entry, Environment, Instrument, KindCalibration, LoadUnit, Machine, PhaseRecord, Program,
+    RunRecord, TrafficKind,
 };
 use crate::report;
 use crate::scenario::{self, Lookup};
@@ -46,33 +48,46 @@ pub struct CalibrateOptions {
 /// How long steps take, and everything.
 struct Pace {
     step: Duration,
-    all: Duration,
+    /// For plain requests, and for each other kind of traffic.
+    plain: Duration,
+    other: Duration,
     /// How often the gap between the last rate that held and the first that did not is halved.
     halvings: u32,
     /// How often a step is tried that did not hold.
     tries: u32,
     users: &'static [u32],
+    streams: &'static [u32],
 }
 
 const QUICK: Pace = Pace {
     step: Duration::from_secs(1),
-    all: Duration::from_secs(45),
+    plain: Duration::from_secs(38),
+    other: Duration::from_secs(14),
     halvings: 1,
     tries: 1,
     users: &[100, 1000, 5000],
+    streams: &[100, 1000],
 };
 const FULL: Pace = Pace {
     step: Duration::from_secs(3),
-    all: Duration::from_secs(150),
+    plain: Duration::from_secs(135),
+    other: Duration::from_secs(45),
     halvings: 3,
     tries: 2,
     users: &[100, 1000, 2000, 5000, 10_000, 20_000],
+    streams: &[100, 500, 1000, 2000, 5000],
 };
 
 /// The rates that are tried, until one does not hold.
 const RATES: [f64; 9] = [
     100.0, 1000.0, 5000.0, 10_000.0, 20_000.0, 50_000.0, 100_000.0, 200_000.0, 500_000.0,
 ];
+/// What other kinds of traffic than plain requests begin with, as a share of what plain ones reach.
+const FIRST_SHARE: f64 = 0.1;
+/// How many events a stream has.
+const EVENTS: u32 = 100;
+/// The share of the events that must come where the server keeps up.
+const LEAST_EVENTS: f64 = 0.9;
 /// Users of the closed loop that shows what is left without pacing.
 const UNPACED_USERS: u32 = 100;
 /// Descriptors of this process and of the server beside their connections.
@@ -127,44 +142,80 @@ async fn measure(
     }
     let server_threads = cores.div_ceil(2);
     let stop = signals::watch_for_stop(output);
-    let server = ServerChild::null(server_threads).await?;
     let environment = telemetry::environment(Path::new("."), None, Vec::new());
-    let mut bench = Bench {
-        address: server.address,
+    let mut kinds: Vec<KindCalibration> = Vec::new();
+    let mut cut_short = false;
+    for kind in TrafficKind::ALL {
+        let server = ServerChild::null(server_threads, kind).await?;
+        let mut bench = Bench {
+            kind,
+            address: server.address,
+            workers,
+            stop: stop.clone(),
+            environment: environment.clone(),
+            ends_at: Instant::now()
+                + match kind {
+                    TrafficKind::Http1 => pace.plain,
+                    _ => pace.other,
+                },
+            pace: &pace,
+            output,
+            cut_short: false,
+        };
+        let plain = kinds
+            .first()
+            .and_then(|plain| plain.ceiling(LoadUnit::Rate));
+        let found = bench.everything(plain).await;
+        cut_short |= bench.cut_short;
+        server.stop().await;
+        kinds.push(found?);
+    }
+    if *stop.borrow() != Stop::Go {
+        return Ok(None);
+    }
+    Ok(Some(Calibration {
+        schema: CALIBRATION_SCHEMA.to_owned(),
+        program: Program::this(),
+        made_at: jiff::Timestamp::now().to_string(),
+        quick: options.quick,
+        cut_short,
+        machine: Machine::of(&environment),
         workers,
-        stop,
-        environment,
-        ends_at: Instant::now() + pace.all,
-        pace,
-        output,
-        cut_short: false,
-    };
-    let found = bench.everything(options.quick, server_threads).await;
-    server.stop().await;
-    found
+        server_threads,
+        kinds,
+    }))
 }
 
-/// What the steps have in common.
-struct Bench {
+/// What the steps of one kind of traffic have in common.
+struct Bench<'a> {
+    kind: TrafficKind,
     address: SocketAddr,
     workers: usize,
     stop: watch::Receiver<Stop>,
     environment: Environment,
     ends_at: Instant,
-    pace: Pace,
+    pace: &'a Pace,
     output: Output,
     cut_short: bool,
 }
 
-impl Bench {
-    async fn everything(
-        &mut self,
-        quick: bool,
-        server_threads: usize,
-    ) -> Result<Option<Calibration>, CommandError> {
+impl Bench<'_> {
+    /// Everything of this kind; `plain` is the rate that plain requests reach.
+    async fn everything(&mut self, plain: Option<f64>) -> Result<KindCalibration, CommandError> {
+        let mut found = KindCalibration {
+            kind: self.kind,
+            closed_loop_rps: None,
+            floor_ns: None,
+            rates: Vec::new(),
+            users: Vec::new(),
+        };
+        if self.kind == TrafficKind::Streams {
+            found.users = self.users(self.pace.streams).await?;
+            return Ok(found);
+        }
         let floor = self.run(&self.closed(1, 0)).await?;
         let unpaced = self.run(&self.closed(UNPACED_USERS, 0)).await?;
-        let floor_ns = floor.as_ref().and_then(only_phase).and_then(|phase| {
+        found.floor_ns = floor.as_ref().and_then(only_phase).and_then(|phase| {
             let at = |quantile| phase.total.response.quantile_ns(quantile);
             Some((at(0.5)?, at(0.99)?))
         });
@@ -172,39 +223,37 @@ impl Bench {
             .as_ref()
             .and_then(only_phase)
             .map_or(0.0, PhaseRecord::throughput);
+        found.closed_loop_rps = Some(closed_loop_rps);
         self.output.say(&format!(
-            "{UNPACED_USERS} users without a pause: {}/s",
+            "{}, {UNPACED_USERS} users without a pause: {}/s",
+            self.kind.words(),
             units::number(closed_loop_rps)
         ));
-        let rates = self.rates(closed_loop_rps).await?;
-        let users = self.users().await?;
-        if *self.stop.borrow() != Stop::Go {
-            return Ok(None);
+        let first = plain.map_or(0.0, |plain| plain * FIRST_SHARE);
+        found.rates = self.rates(first, closed_loop_rps).await?;
+        if self.kind == TrafficKind::Http1 {
+            found.users = self.users(self.pace.users).await?;
         }
-        Ok(Some(Calibration {
-            schema: CALIBRATION_SCHEMA.to_owned(),
-            program: Program::this(),
-            made_at: jiff::Timestamp::now().to_string(),
-            quick,
-            cut_short: self.cut_short,
-            machine: Machine::of(&self.environment),
-            workers: self.workers,
-            server_threads,
-            closed_loop_rps,
-            floor_ns,
-            rates,
-            users,
-        }))
+        Ok(found)
     }
 
-    /// Rates upwards until one does not hold, then between the last that did and that one.
-    async fn rates(&mut self, closed_loop_rps: f64) -> Result<Vec<CalibrationStep>, CommandError> {
+    /// Rates from the first one upwards until one does not hold, then between the last that did and that
+    /// one.
+    async fn rates(
+        &mut self,
+        first: f64,
+        closed_loop_rps: f64,
+    ) -> Result<Vec<CalibrationStep>, CommandError> {
         let mut steps = Vec::new();
         let mut held: Option<f64> = None;
         let mut failed: Option<f64> = None;
         // What even an unpaced loop does not reach need not be tried in full.
         let highest = closed_loop_rps * 1.25;
-        for rate in RATES {
+        // The lowest is always tried.
+        let rates = RATES
+            .into_iter()
+            .filter(|rate| *rate >= first || *rate == RATES[0]);
+        for rate in rates {
             if rate > highest && failed.is_none() && held.is_some() {
                 failed = Some(highest);
                 break;
@@ -244,12 +293,12 @@ impl Bench {
     }
 
     /// Numbers of users upwards until one does not hold, as far as descriptors and ports reach.
-    async fn users(&mut self) -> Result<Vec<CalibrationStep>, CommandError> {
+    async fn users(&mut self, levels: &[u32]) -> Result<Vec<CalibrationStep>, CommandError> {
         let descriptors = telemetry::descriptors().map_or(u64::MAX, |limits| limits.soft);
         let ports = local_ports().unwrap_or(u64::MAX);
         let most = descriptors.saturating_sub(OTHER_DESCRIPTORS).min(ports);
         let mut steps = Vec::new();
-        for &users in self.pace.users {
+        for &users in levels {
             if u64::from(users) > most {
                 self.output.say(&format!(
                     "{users} concurrent: not tried, the limits of this machine are {descriptors} descriptors and {ports} ports"
@@ -283,7 +332,10 @@ impl Bench {
                     reason = "it comes from a list of whole numbers"
                 )]
                 let users = level as u32;
-                self.closed(users, SLOW_MS)
+                match self.kind {
+                    TrafficKind::Streams => self.streams(users),
+                    _ => self.closed(users, SLOW_MS),
+                }
             }
         };
         let mut last = None;
@@ -291,9 +343,13 @@ impl Bench {
             let Some(record) = self.run(&text).await? else {
                 break;
             };
-            let Some(step) = only_phase(&record).map(|phase| step_of(&record, phase, level)) else {
+            let Some(mut step) = only_phase(&record).map(|phase| step_of(&record, phase, level))
+            else {
                 break;
             };
+            if self.kind == TrafficKind::Streams && step.short_of.is_none() {
+                step.short_of = missing_events(&step);
+            }
             let has_held = step.short_of.is_none();
             last = Some(step);
             if has_held {
@@ -301,7 +357,8 @@ impl Bench {
             }
         }
         if let Some(step) = &last {
-            self.output.say(&report::calibration_step_line(unit, step));
+            self.output
+                .say(&report::calibration_step_line(self.kind, unit, step));
         }
         Ok(last)
     }
@@ -311,7 +368,7 @@ impl Bench {
         let phase = format!(
             "rate = {rate:?}\nwarmup = \"1s\"\nduration = \"{seconds}s\"\nmax_in_flight = 1000\ndrain = \"1s\""
         );
-        scenario_text(self.address, "/", &phase)
+        self.scenario("/", "", &phase)
     }
 
     /// Users that each get their answers after so many milliseconds. They begin one after the other:
@@ -322,14 +379,42 @@ impl Bench {
             let phase = format!(
                 "concurrency = {users}\nwarmup = \"1s\"\nduration = \"{seconds}s\"\ndrain = \"1s\""
             );
-            return scenario_text(self.address, "/", &phase);
+            return self.scenario("/", "", &phase);
         }
         let phase = format!(
             "concurrency = [{{ to = {users}, over = \"{delay_ms}ms\" }}, {{ at = {users}, for = \"{}s\" }}]\n\
              warmup = \"{delay_ms}ms\"\ndrain = \"3s\"",
             seconds.max(2)
         );
-        scenario_text(self.address, &format!("/after/{delay_ms}"), &phase)
+        self.scenario(&format!("/after/{delay_ms}"), "", &phase)
+    }
+
+    /// Users that each read one stream after the other.
+    fn streams(&self, users: u32) -> String {
+        let seconds = self.pace.step.as_secs().max(2);
+        let gap_ms = 1000 / EVENTS_PER_SECOND;
+        let length_ms = EVENTS * gap_ms;
+        let phase = format!(
+            "concurrency = [{{ to = {users}, over = \"{length_ms}ms\" }}, {{ at = {users}, for = \"{seconds}s\" }}]\n\
+             warmup = \"{length_ms}ms\"\ndrain = \"3s\""
+        );
+        let form = "stream = \"sse\"\nshape = \"openai-chat\"\n";
+        self.scenario(&format!("/events/{EVENTS}/{gap_ms}"), form, &phase)
+    }
+
+    fn scenario(&self, path: &str, request: &str, phase: &str) -> String {
+        let address = self.address;
+        let target = match self.kind {
+            TrafficKind::Http1 | TrafficKind::Streams => format!("url = \"http://{address}\""),
+            // The certificate is one that the server made for itself a moment ago.
+            TrafficKind::Tls => format!("url = \"https://{address}\"\ntls = {{ insecure = true }}"),
+            TrafficKind::Http2 => format!("url = \"http://{address}\"\nhttp = \"2\""),
+        };
+        format!(
+            "name = \"calibration\"\n[target]\n{target}\ntimeout = \"5s\"\n\
+             [request.get]\npath = \"{path}\"\n{request}[[phase]]\nname = \"load\"\n{phase}\n\
+             [telemetry]\ngpu = \"none\"\n"
+        )
     }
 
     /// Runs a scenario and returns its record; `None` when time has run out or it was interrupted.
@@ -350,6 +435,13 @@ impl Bench {
         let connect = TcpConnect::resolve(&url.host, url.port)
             .await
             .map_err(|error| broken(error.to_string()))?;
+        let connect = match &plan.target.tls {
+            None => connect,
+            Some(tls) => {
+                let client = TlsClient::new(tls, &url.host, plan.target.protocol);
+                connect.with_tls(client.map_err(broken)?)
+            }
+        };
         let target = HttpTarget::new(&plan, url, connect).map_err(broken)?;
         let mut sources = Sources::default();
         sources.add(telemetry::host_source(Path::new(".")));
@@ -379,14 +471,6 @@ impl Bench {
 
 /// How long the server takes for an answer where many users wait at once.
 const SLOW_MS: u64 = 1000;
-
-fn scenario_text(address: SocketAddr, path: &str, phase: &str) -> String {
-    format!(
-        "name = \"calibration\"\n[target]\nurl = \"http://{address}\"\ntimeout = \"5s\"\n\
-         [request.get]\npath = \"{path}\"\n[[phase]]\nname = \"load\"\n{phase}\n\
-         [telemetry]\ngpu = \"none\"\n"
-    )
-}
 
 fn compile(text: &str, workers: usize) -> Result<Plan, CommandError> {
     let source = SourceText::new("calibration", text);
@@ -429,6 +513,20 @@ fn step_of(record: &RunRecord, phase: &PhaseRecord, level: f64) -> CalibrationSt
             })
         }),
     }
+}
+
+/// Why a step of streams does not count: their events did not all come, though nothing speaks against the
+/// generator.
+fn missing_events(step: &CalibrationStep) -> Option<String> {
+    let came = step.throughput_rps * f64::from(EVENTS);
+    let wanted = step.level * f64::from(EVENTS_PER_SECOND);
+    (came < wanted * LEAST_EVENTS).then(|| {
+        format!(
+            "{} of {} events a second came",
+            units::number(came),
+            units::number(wanted)
+        )
+    })
 }
 
 /// A number with two significant digits.

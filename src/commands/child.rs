@@ -2,7 +2,7 @@
 //! does nothing but answer, for `bench calibrate`.
 
 use super::input::CommandError;
-use crate::record::ServiceCompute;
+use crate::record::{ServiceCompute, TrafficKind};
 use crate::scenario::ReferenceOptions;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -61,12 +61,22 @@ impl ServerChild {
         .await
     }
 
-    /// Starts the server that does nothing but answer, on so many threads.
+    /// Starts the server that does nothing but answer traffic of one kind, on so many threads.
     ///
     /// # Errors
     /// When it cannot be started or does not listen in time.
-    pub(super) async fn null(threads: usize) -> Result<Self, CommandError> {
-        let arguments = vec!["null-server".into(), format!("--threads={threads}").into()];
+    pub(super) async fn null(threads: usize, kind: TrafficKind) -> Result<Self, CommandError> {
+        let kind = match kind {
+            TrafficKind::Http1 => "http1",
+            TrafficKind::Tls => "tls",
+            TrafficKind::Http2 => "http2",
+            TrafficKind::Streams => "streams",
+        };
+        let arguments = vec![
+            "null-server".into(),
+            format!("--threads={threads}").into(),
+            format!("--kind={kind}").into(),
+        ];
         Self::start(arguments, "the server that only answers", "").await
     }
 

@@ -244,9 +244,9 @@ const DOUBTS: &[Explanation] = &[
     Explanation {
         code: "near-ceiling",
         what: "the phase asks for more than 70 % of what this machine was shown to generate",
-        text: "`bench calibrate` has measured the ceiling with small plain requests; TLS, large bodies and\n\
-               streams cost more. Whether the generator was the bottleneck then shows in the run itself. Use\n\
-               more cores, or a larger machine.",
+        text: "`bench calibrate` has measured the ceiling of this kind of traffic (plain, over TLS, over\n\
+               HTTP/2, streams) with small requests; large bodies cost more. Whether the generator was the\n\
+               bottleneck then shows in the run itself. Use more cores, or a larger machine.",
     },
     Explanation {
         code: "generator-short",

@@ -4,6 +4,7 @@ use super::Output;
 use super::child::Ready;
 use super::input::CommandError;
 use super::serve::stdin_closed;
+use crate::record::TrafficKind;
 use crate::reference;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -11,9 +12,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 ///
 /// # Errors
 /// When it cannot listen.
-pub fn null_server(threads: usize, output: Output) -> Result<(), CommandError> {
+pub fn null_server(threads: usize, kind: TrafficKind, output: Output) -> Result<(), CommandError> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listening = reference::start_null(address, threads)
+    let listening = reference::start_null(address, threads, kind)
         .map_err(|error| CommandError::setup(format!("cannot listen: {error}"), ""))?;
     let ready = serde_json::to_string(&Ready {
         listening,

@@ -5,7 +5,7 @@ use super::environment::Environment;
 use serde::{Deserialize, Serialize};
 
 /// The schema of a stored calibration.
-pub const CALIBRATION_SCHEMA: &str = "bench.calibration/1";
+pub const CALIBRATION_SCHEMA: &str = "bench.calibration/2";
 
 /// Above this share of a ceiling a scenario is flagged.
 pub const NEAR_CEILING: f64 = 0.7;
@@ -29,14 +29,42 @@ pub struct Calibration {
     pub workers: usize,
     /// Threads that answered.
     pub server_threads: usize,
-    /// Requests per second of 100 users that never pause; what is left when nothing is paced.
-    pub closed_loop_rps: f64,
+    /// What was measured, by kinds of traffic.
+    pub kinds: Vec<KindCalibration>,
+}
+
+/// What decides how much load a generator gets out of a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrafficKind {
+    /// Small plain requests over HTTP/1.1.
+    Http1,
+    /// The same over TLS, on connections that are kept.
+    Tls,
+    /// The same over HTTP/2, 100 streams on a connection.
+    Http2,
+    /// Answers that are streams of [`EVENTS_PER_SECOND`] events each, over HTTP/1.1.
+    Streams,
+}
+
+/// Events of each stream per second, with which streams are measured.
+pub const EVENTS_PER_SECOND: u32 = 50;
+
+/// What was measured of one kind of traffic.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KindCalibration {
+    /// Which.
+    pub kind: TrafficKind,
+    /// Requests per second of 100 users that never pause; what is left when nothing is paced. `None` for
+    /// streams.
+    pub closed_loop_rps: Option<f64>,
     /// Response times of a single user in nanoseconds, at p50 and p99: what the generator, the
-    /// loopback and the server cost at the least.
+    /// loopback and the server cost at the least. `None` for streams.
     pub floor_ns: Option<(u64, u64)>,
-    /// Open loops that were tried, by their rate.
+    /// Open loops that were tried, by their rate; none for streams.
     pub rates: Vec<CalibrationStep>,
-    /// Closed loops that were tried, by their users, each request answered after a second.
+    /// Closed loops that were tried, by their users: of plain requests, each answered after a second, and
+    /// of streams.
     pub users: Vec<CalibrationStep>,
 }
 
@@ -101,7 +129,22 @@ impl Machine {
     }
 }
 
-impl Calibration {
+impl TrafficKind {
+    /// All, in the order in which they are measured.
+    pub const ALL: [Self; 4] = [Self::Http1, Self::Tls, Self::Http2, Self::Streams];
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Http1 => "plain HTTP/1.1",
+            Self::Tls => "HTTP/1.1 over TLS",
+            Self::Http2 => "HTTP/2",
+            Self::Streams => "streams",
+        }
+    }
+}
+
+impl KindCalibration {
     /// The highest load that was generated without a doubt, if there was any.
     pub fn ceiling(&self, unit: LoadUnit) -> Option<f64> {
         let steps = match unit {
@@ -111,17 +154,34 @@ impl Calibration {
         let held = steps.iter().filter(|step| step.short_of.is_none());
         held.map(|step| step.level).reduce(f64::max)
     }
+}
 
-    /// The ceiling of so many workers: fewer generate proportionally less, more are not known to
-    /// generate more.
-    pub fn ceiling_of(&self, unit: LoadUnit, workers: usize) -> Option<f64> {
+impl Calibration {
+    /// What was measured of a kind of traffic.
+    pub fn of(&self, kind: TrafficKind) -> Option<&KindCalibration> {
+        self.kinds.iter().find(|found| found.kind == kind)
+    }
+
+    /// The ceiling of so many workers for traffic that is of all these kinds at once: fewer workers
+    /// generate proportionally less, more are not known to generate more. What was not measured of a kind
+    /// is that of plain requests: how many users there can be does not depend on TLS, nor how many streams
+    /// can begin in a second on how long they are.
+    pub fn ceiling_of(&self, kinds: &[TrafficKind], unit: LoadUnit, workers: usize) -> Option<f64> {
         let share = (workers as f64 / self.workers.max(1) as f64).min(1.0);
-        let share = match unit {
-            LoadUnit::Rate => share,
-            // Descriptors and memory do not depend on it.
-            LoadUnit::Concurrency => 1.0,
+        let measured = |kind: TrafficKind| {
+            let found = self.of(kind)?;
+            let share = match (unit, kind) {
+                (LoadUnit::Rate, _) | (_, TrafficKind::Streams) => share,
+                // Descriptors and memory do not depend on it.
+                (LoadUnit::Concurrency, _) => 1.0,
+            };
+            Some(found.ceiling(unit)? * share)
         };
-        Some(self.ceiling(unit)? * share)
+        let found = kinds
+            .iter()
+            .filter_map(|kind| measured(*kind))
+            .reduce(f64::min);
+        found.or_else(|| measured(TrafficKind::Http1))
     }
 
     /// Why it does not hold here and now, if it does not.
@@ -174,24 +234,63 @@ mod tests {
             machine: Machine::of(environment),
             workers: 4,
             server_threads: 2,
-            closed_loop_rps: 90_000.0,
-            floor_ns: Some((40_000, 90_000)),
-            rates: vec![
-                step(10_000.0, None),
-                step(50_000.0, Some("busy")),
-                step(40_000.0, None),
+            kinds: vec![
+                KindCalibration {
+                    kind: TrafficKind::Http1,
+                    closed_loop_rps: Some(90_000.0),
+                    floor_ns: Some((40_000, 90_000)),
+                    rates: vec![
+                        step(10_000.0, None),
+                        step(50_000.0, Some("busy")),
+                        step(40_000.0, None),
+                    ],
+                    users: vec![step(100.0, Some("descriptors"))],
+                },
+                KindCalibration {
+                    kind: TrafficKind::Tls,
+                    closed_loop_rps: Some(70_000.0),
+                    floor_ns: None,
+                    rates: vec![step(20_000.0, None)],
+                    users: Vec::new(),
+                },
+                KindCalibration {
+                    kind: TrafficKind::Streams,
+                    closed_loop_rps: None,
+                    floor_ns: None,
+                    rates: Vec::new(),
+                    users: vec![step(500.0, None), step(1000.0, Some("busy"))],
+                },
             ],
-            users: vec![step(100.0, Some("descriptors"))],
         }
     }
 
     #[test]
     fn the_ceiling_is_the_highest_load_that_held() {
         let found = calibration(&Environment::default());
-        assert_eq!(found.ceiling(LoadUnit::Rate), Some(40_000.0));
-        assert_eq!(found.ceiling(LoadUnit::Concurrency), None);
-        assert_eq!(found.ceiling_of(LoadUnit::Rate, 1), Some(10_000.0));
-        assert_eq!(found.ceiling_of(LoadUnit::Rate, 8), Some(40_000.0));
+        let plain = found.of(TrafficKind::Http1).unwrap();
+        assert_eq!(plain.ceiling(LoadUnit::Rate), Some(40_000.0));
+        assert_eq!(plain.ceiling(LoadUnit::Concurrency), None);
+        let rate =
+            |kinds: &[TrafficKind], workers| found.ceiling_of(kinds, LoadUnit::Rate, workers);
+        assert_eq!(rate(&[TrafficKind::Http1], 1), Some(10_000.0));
+        assert_eq!(rate(&[TrafficKind::Http1], 8), Some(40_000.0));
+    }
+
+    #[test]
+    fn each_kind_of_traffic_has_a_ceiling_of_its_own() {
+        let found = calibration(&Environment::default());
+        let of = |kinds: &[TrafficKind], unit| found.ceiling_of(kinds, unit, 4);
+        assert_eq!(of(&[TrafficKind::Tls], LoadUnit::Rate), Some(20_000.0));
+        assert_eq!(
+            of(&[TrafficKind::Streams], LoadUnit::Concurrency),
+            Some(500.0)
+        );
+        // HTTP/2 over TLS is no faster than the slower of both, as far as that is known.
+        let both = [TrafficKind::Http2, TrafficKind::Tls];
+        assert_eq!(of(&both, LoadUnit::Rate), Some(20_000.0));
+        // What was not measured is that of plain requests.
+        assert_eq!(of(&[TrafficKind::Streams], LoadUnit::Rate), Some(40_000.0));
+        assert_eq!(of(&[TrafficKind::Tls], LoadUnit::Concurrency), None);
     }
 
     #[test]

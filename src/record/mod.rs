@@ -33,7 +33,8 @@ mod tune;
 
 pub use achieved::{Achieved, BUSY_SERIES, OPERATIONS_SERIES};
 pub use calibration::{
-    CALIBRATION_SCHEMA, Calibration, CalibrationStep, Machine, NEAR_CEILING, Program,
+    CALIBRATION_SCHEMA, Calibration, CalibrationStep, EVENTS_PER_SECOND, KindCalibration, Machine,
+    NEAR_CEILING, Program, TrafficKind,
 };
 pub use capacity::{CAPACITY_SCHEMA, Capacity, CapacityStep, LoadUnit, StepLatency};
 pub use doubt::{

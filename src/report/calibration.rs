@@ -1,13 +1,28 @@
 //! What a machine can generate, in words.
 
 use super::console::{print, table};
-use crate::record::{Calibration, CalibrationStep, LoadUnit};
+use crate::record::{
+    Calibration, CalibrationStep, EVENTS_PER_SECOND, KindCalibration, LoadUnit, TrafficKind,
+};
 use crate::units;
 
 /// A calibration as text for a terminal of so many columns; the last line is the summary.
 pub fn calibration_text(found: &Calibration, width: usize) -> String {
+    let mut text = String::new();
+    for kind in &found.kinds {
+        text.push_str(&kind_text(kind, width));
+        text.push('\n');
+    }
+    if found.cut_short {
+        text.push_str("The time ran out before everything was tried.\n");
+    }
+    text.push_str(&format!("{}\n", calibration_line(found)));
+    text
+}
+
+fn kind_text(found: &KindCalibration, width: usize) -> String {
     let head = [
-        "Load",
+        found.kind.words(),
         "Throughput",
         "Late p50",
         "p99",
@@ -16,24 +31,15 @@ pub fn calibration_text(found: &Calibration, width: usize) -> String {
         "",
     ];
     let mut rows = table(&head, 1, width);
-    let steps = |unit: LoadUnit, steps: &[CalibrationStep]| -> Vec<Vec<String>> {
-        steps.iter().map(|step| row(unit, step)).collect()
-    };
-    let all = steps(LoadUnit::Rate, &found.rates)
-        .into_iter()
-        .chain(steps(LoadUnit::Concurrency, &found.users));
-    for cells in all {
-        rows.add_row(cells);
+    for (unit, step) in steps(found) {
+        rows.add_row(row(unit, step));
     }
     let mut text = print(&rows);
-    text.push_str("\n\n");
-    let short = found
-        .rates
-        .iter()
-        .chain(&found.users)
-        .filter_map(|step| step.short_of.as_deref().map(|why| (step.level, why)));
-    for (level, why) in short {
-        text.push_str(&format!("{}: {why}\n", units::number(level)));
+    text.push('\n');
+    for (unit, step) in steps(found) {
+        if let Some(why) = &step.short_of {
+            text.push_str(&format!("{}: {why}\n", unit.describe(step.level)));
+        }
     }
     if let Some((p50, p99)) = found.floor_ns {
         text.push_str(&format!(
@@ -42,31 +48,49 @@ pub fn calibration_text(found: &Calibration, width: usize) -> String {
             time(p99)
         ));
     }
-    text.push_str(&format!(
-        "100 users that never pause reach {}/s.\n",
-        units::number(found.closed_loop_rps)
-    ));
-    if found.cut_short {
-        text.push_str("The time ran out before everything was tried.\n");
+    if let Some(rps) = found.closed_loop_rps {
+        text.push_str(&format!(
+            "100 users that never pause reach {}/s.\n",
+            units::number(rps)
+        ));
     }
-    text.push_str(&format!("{}\n", calibration_line(found)));
     text
+}
+
+fn steps(found: &KindCalibration) -> impl Iterator<Item = (LoadUnit, &CalibrationStep)> {
+    let rates = found.rates.iter().map(|step| (LoadUnit::Rate, step));
+    let users = found.users.iter().map(|step| (LoadUnit::Concurrency, step));
+    rates.chain(users)
 }
 
 /// The ceilings in one line.
 pub fn calibration_line(found: &Calibration) -> String {
-    let ceiling = |unit: LoadUnit| found.ceiling(unit);
-    let rate = ceiling(LoadUnit::Rate).map_or_else(
-        || "no rate without a doubt".to_owned(),
-        |rate| format!("{}/s", units::number(rate)),
-    );
-    let users = ceiling(LoadUnit::Concurrency).map_or_else(
+    let ceiling = |kind: TrafficKind, unit: LoadUnit| found.of(kind)?.ceiling(unit);
+    let rate = |kind: TrafficKind| {
+        let held = ceiling(kind, LoadUnit::Rate);
+        held.map(|rate| format!("{}/s", units::number(rate)))
+    };
+    let plain = rate(TrafficKind::Http1).unwrap_or_else(|| "no rate without a doubt".to_owned());
+    let users = ceiling(TrafficKind::Http1, LoadUnit::Concurrency).map_or_else(
         || "no number of users without a doubt".to_owned(),
         |users| format!("{} concurrent", units::number(users)),
     );
+    let mut others = String::new();
+    if let Some(rate) = rate(TrafficKind::Tls) {
+        others.push_str(&format!(", {rate} over TLS"));
+    }
+    if let Some(rate) = rate(TrafficKind::Http2) {
+        others.push_str(&format!(", {rate} over HTTP/2"));
+    }
+    if let Some(streams) = ceiling(TrafficKind::Streams, LoadUnit::Concurrency) {
+        others.push_str(&format!(
+            ", {} streams of {EVENTS_PER_SECOND} events a second",
+            units::number(streams)
+        ));
+    }
     let workers = found.workers;
     format!(
-        "This machine can generate at least {rate} and {users}, with {workers} worker{} beside a server of its own",
+        "This machine can generate at least {plain} and {users}{others}, with {workers} worker{} beside a server of its own",
         if workers == 1 { "" } else { "s" }
     )
 }
@@ -79,13 +103,14 @@ pub fn calibration_json(found: &Calibration) -> String {
 }
 
 /// One step in a line, said when it is over.
-pub fn calibration_step_line(unit: LoadUnit, step: &CalibrationStep) -> String {
+pub fn calibration_step_line(kind: TrafficKind, unit: LoadUnit, step: &CalibrationStep) -> String {
     let late = step.lateness_ns.map_or_else(String::new, |(p50, p99)| {
         format!(", late {} / {}", time(p50), time(p99))
     });
     let held = step.short_of.as_deref().unwrap_or("held");
     format!(
-        "{}: {}/s, busiest worker {}{late}: {held}",
+        "{}, {}: {}/s, busiest worker {}{late}: {held}",
+        kind.words(),
         unit.describe(step.level),
         units::number(step.throughput_rps),
         units::percent(step.busiest_worker)

@@ -22,6 +22,11 @@ impl Mix {
         (!cumulative.is_empty()).then_some(Self { cumulative })
     }
 
+    /// All that can be chosen.
+    pub fn choices(&self) -> impl Iterator<Item = usize> {
+        self.cumulative.iter().map(|(request, _)| *request)
+    }
+
     /// The sum of all weights.
     pub fn total(&self) -> u64 {
         self.cumulative.last().map_or(0, |(_, sum)| *sum)

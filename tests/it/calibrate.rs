@@ -6,8 +6,12 @@ use std::path::Path;
 
 /// A scenario that sends nothing anywhere when it is only checked.
 fn scenario(load: &str) -> String {
+    scenario_of("url = \"http://127.0.0.1:9\"", "", load)
+}
+
+fn scenario_of(target: &str, request: &str, load: &str) -> String {
     format!(
-        "name = \"near\"\n[target]\nurl = \"http://127.0.0.1:9\"\n[request.get]\npath = \"/\"\n\
+        "name = \"near\"\n[target]\n{target}\n[request.get]\npath = \"/\"\n{request}\n\
          [[phase]]\nname = \"p\"\n{load}\nduration = \"5s\"\ngates = [\"error_rate < 1%\"]\n"
     )
 }
@@ -31,13 +35,25 @@ fn a_machine_is_measured_and_scenarios_near_its_ceiling_are_flagged() {
     let path = bench.path().join("state/calibration.json");
     let mut found = read(&path);
     assert_eq!(serde_json::from_str::<Value>(&said.stdout).unwrap(), found);
-    assert_eq!(found["schema"], "bench.calibration/1");
-    assert!(found["closed_loop_rps"].as_f64().unwrap() > 0.0);
-    let rates = found["rates"].as_array().unwrap();
-    // The lowest rate is tried on any machine, and its lateness is known.
-    assert_eq!(rates[0]["level"], 100.0);
-    assert!(rates[0]["lateness_ns"][1].as_u64().unwrap() > 0);
-    assert_eq!(found["users"][0]["level"], 100.0);
+    assert_eq!(found["schema"], "bench.calibration/2");
+    let kinds = found["kinds"].as_array().unwrap();
+    let names: Vec<_> = kinds.iter().map(|kind| kind["kind"].as_str()).collect();
+    let expected = ["http1", "tls", "http2", "streams"];
+    assert_eq!(names, expected.map(Some));
+    for kind in &kinds[..3] {
+        assert!(kind["closed_loop_rps"].as_f64().unwrap() > 0.0, "{kind}");
+        // The lowest rate is tried on any machine, and its lateness is known.
+        let rates = kind["rates"].as_array().unwrap();
+        assert_eq!(rates[0]["level"], 100.0, "{kind}");
+        assert!(rates[0]["lateness_ns"][1].as_u64().unwrap() > 0);
+    }
+    assert_eq!(kinds[0]["users"][0]["level"], 100.0);
+    let streams = &kinds[3]["users"][0];
+    assert_eq!(streams["level"], 100.0);
+    assert!(
+        streams["throughput_rps"].as_f64().unwrap() > 0.0,
+        "{streams}"
+    );
 
     // From here on the ceilings are known.
     let step = |level: f64| {
@@ -46,13 +62,22 @@ fn a_machine_is_measured_and_scenarios_near_its_ceiling_are_flagged() {
             "loop_delay_p99_ns": null, "busiest_worker": 0.5, "short_of": null,
         })
     };
-    found["rates"] = json!([step(1000.0)]);
-    found["users"] = json!([step(200.0)]);
+    let kind = |name: &str, rates: Value, users: Value| {
+        json!({
+            "kind": name, "closed_loop_rps": 1.0, "floor_ns": null, "rates": rates, "users": users,
+        })
+    };
+    found["kinds"] = json!([
+        kind("http1", json!([step(1000.0)]), json!([step(200.0)])),
+        kind("tls", json!([step(700.0)]), json!([])),
+        kind("http2", json!([step(900.0)]), json!([])),
+        kind("streams", json!([]), json!([step(50.0)])),
+    ]);
     found["workers"] = json!(1);
     let keep = |found: &Value| std::fs::write(&path, found.to_string()).unwrap();
     keep(&found);
-    let check = |load: &str, flagged: Option<&str>| {
-        bench.write("scenario.toml", &scenario(load));
+    let check_of = |scenario: &str, flagged: Option<&str>| {
+        bench.write("scenario.toml", scenario);
         let said = run(&bench, &["check", "scenario.toml"]).exits(0);
         assert!(said.stdout.contains("at least 1000/s and 200 concurrent"));
         match flagged {
@@ -60,12 +85,37 @@ fn a_machine_is_measured_and_scenarios_near_its_ceiling_are_flagged() {
             Some(words) => assert!(said.stderr.contains(words), "{}", said.stderr),
         }
     };
+    let check = |load: &str, flagged: Option<&str>| check_of(&scenario(load), flagged);
     check("rate = 690", None);
     check(
         "rate = 800",
         Some("80.0 % of what this machine was shown to generate: 800/s asked for, 1000/s shown"),
     );
     check("concurrency = 100", None);
+    // Each kind of traffic has a ceiling of its own; two kinds at once have the lower one.
+    let tls = "url = \"https://127.0.0.1:9\"";
+    let http2 = "url = \"http://127.0.0.1:9\"\nhttp = \"2\"";
+    let both = "url = \"https://127.0.0.1:9\"\nhttp = \"2\"";
+    let of = |target: &str, load: &str| scenario_of(target, "", load);
+    check_of(&of(tls, "rate = 480"), None);
+    check_of(&of(tls, "rate = 560"), Some("80.0 % of what"));
+    check_of(&of(http2, "rate = 560"), None);
+    check_of(
+        &of(http2, "rate = 720"),
+        Some("720/s asked for, 900/s shown"),
+    );
+    check_of(
+        &of(both, "rate = 560"),
+        Some("560/s asked for, 700/s shown"),
+    );
+    check_of(&of(tls, "concurrency = 100"), None);
+    let plain = "url = \"http://127.0.0.1:9\"";
+    let stream = |load: &str| scenario_of(plain, "stream = \"sse\"\nshape = \"openai-chat\"", load);
+    check_of(&stream("concurrency = 30"), None);
+    check_of(
+        &stream("concurrency = 40"),
+        Some("40 concurrent asked for, 50 concurrent shown"),
+    );
     check("concurrency = 300", Some("150 % of what"));
 
     // A run says it before any load, and keeps it.

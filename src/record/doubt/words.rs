@@ -119,7 +119,7 @@ impl fmt::Display for Doubt {
             } => write!(
                 f,
                 "the load is {} of what this machine was shown to generate: {} asked for, {} shown by \
-                 `bench calibrate` with small plain requests; use more cores or more machines",
+                 `bench calibrate`; use more cores or more machines",
                 units::percent(asked / ceiling),
                 unit.describe(*asked),
                 unit.describe(*ceiling)
