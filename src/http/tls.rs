@@ -50,18 +50,13 @@ impl TlsClient {
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)
             .map_err(|error| error.to_string())?;
-        let config = if plan.insecure {
-            config
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        } else {
-            config
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Vouched::new(
-                    plan.ca.as_deref(),
-                    provider,
-                )?))
+        let verifier = Verifier {
+            trust: Trust::new(plan, &provider)?,
+            provider,
         };
+        let config = config
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &plan.client {
             None => config.with_no_client_auth(),
             Some((certificate, key)) => config
@@ -163,20 +158,28 @@ fn certificates(pem: &str, key: &str) -> Result<Vec<CertificateDer<'static>>, St
     Ok(list)
 }
 
-/// Accepts a server that somebody vouches for: the authorities of the scenario or of this system, or the
-/// scenario itself by naming the server's own certificate as `tls.ca`.
+/// Whom to take for the target.
 #[derive(Debug)]
-struct Vouched {
-    by_authority: Arc<WebPkiServerVerifier>,
-    /// The certificates of the scenario.
-    named: Vec<CertificateDer<'static>>,
+enum Trust {
+    /// Whoever answers, for who has said so in the scenario.
+    Anyone,
+    /// A server that somebody vouches for: the authorities of the scenario or of this system, or the scenario
+    /// itself by naming the server's own certificate as `tls.ca`.
+    Vouched {
+        by_authority: Arc<WebPkiServerVerifier>,
+        /// The certificates of the scenario.
+        named: Vec<CertificateDer<'static>>,
+    },
 }
 
-impl Vouched {
-    fn new(ca: Option<&str>, provider: Arc<CryptoProvider>) -> Result<Self, String> {
+impl Trust {
+    fn new(plan: &TlsPlan, provider: &Arc<CryptoProvider>) -> Result<Self, String> {
+        if plan.insecure {
+            return Ok(Self::Anyone);
+        }
         let mut roots = RootCertStore::empty();
         let mut named = Vec::new();
-        if let Some(pem) = ca {
+        if let Some(pem) = &plan.ca {
             named = certificates(pem, "tls.ca")?;
             for certificate in &named {
                 roots
@@ -194,17 +197,25 @@ impl Vouched {
                 );
             }
         }
-        let by_authority = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        let roots = Arc::new(roots);
+        let by_authority = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self {
+        Ok(Self::Vouched {
             by_authority,
             named,
         })
     }
 }
 
-impl ServerCertVerifier for Vouched {
+/// Decides whether the server is the target.
+#[derive(Debug)]
+struct Verifier {
+    trust: Trust,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -213,13 +224,18 @@ impl ServerCertVerifier for Vouched {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified =
-            self.by_authority
-                .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        let Trust::Vouched {
+            by_authority,
+            named,
+        } = &self.trust
+        else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = by_authority.verify_server_cert(certificate, intermediates, name, ocsp, now);
         match &verified {
             // Its times have been checked before; its name has not.
             Err(rustls::Error::InvalidCertificate(fault))
-                if is_of_an_authority(fault) && self.named.contains(certificate) =>
+                if is_of_an_authority(fault) && named.contains(certificate) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -234,48 +250,7 @@ impl ServerCertVerifier for Vouched {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authority
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.by_authority
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.by_authority.supported_verify_schemes()
-    }
-}
-
-/// Accepts any server, for who has said so in the scenario.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -285,11 +260,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }

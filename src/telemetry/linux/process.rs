@@ -278,18 +278,26 @@ mod tests {
     #[test]
     fn memory_grows_by_what_is_touched() {
         const BYTES: usize = 64 << 20;
+        const TIMES: usize = 10;
         let mut probe = own_process().expect("it runs");
-        let before = sample(&mut probe).expect("it runs")[1].expect("a size");
-        assert!(before > 0.0);
-        let mut block = vec![0_u8; BYTES];
-        for page in block.chunks_mut(4096) {
-            page[0] = 1;
-        }
-        let after = sample(&mut probe).expect("it runs")[1].expect("a size");
-        std::hint::black_box(&block);
-        // Other tests of this process allocate and free meanwhile, but far less.
-        let grown = after - before;
-        assert!(grown > 0.5 * BYTES as f64, "{grown}");
+        let mut grown = || {
+            let before = sample(&mut probe).expect("it runs")[1].expect("a size");
+            assert!(before > 0.0);
+            let mut block = vec![0_u8; BYTES];
+            for page in block.chunks_mut(4096) {
+                page[0] = 1;
+            }
+            let after = sample(&mut probe).expect("it runs")[1].expect("a size");
+            std::hint::black_box(&block);
+            after - before
+        };
+        // Another test of this process may give back as much at just that moment, but not each time.
+        let all: Vec<f64> = (0..TIMES).map(|_| grown()).collect();
+        let right = all.iter().filter(|&&grown| {
+            let error = grown - BYTES as f64;
+            error.abs() < 0.25 * BYTES as f64
+        });
+        assert!(right.count() > TIMES / 2, "{all:?}");
     }
 
     #[test]

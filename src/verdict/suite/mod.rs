@@ -116,12 +116,17 @@ fn first(
 }
 
 fn all_well(record: &SuiteRecord, measured: usize, gates: usize) -> String {
+    let some = |count: usize, what: &str| {
+        let ending = if count == 1 { "" } else { "s" };
+        format!("{count} {what}{ending}")
+    };
     let mut text = format!(
-        "{measured} measurements on {} GPUs, every result right",
-        record.gpus.len()
+        "{} on {}, every result right",
+        some(measured, "measurement"),
+        some(record.gpus.len(), "GPU")
     );
     if gates > 0 {
-        text.push_str(&format!(", {gates} gates passed"));
+        text.push_str(&format!(", {} passed", some(gates, "gate")));
     }
     // A pass says what it does not rest on.
     let is_unseen = |gpu: &SuiteGpu| {

@@ -141,7 +141,7 @@ fn a_gpu_is_held_to_its_own_past() {
         ]
         .join("\n"),
         @r"
-        PASS: 1 measurements on 1 GPUs, every result right, 1 gates passed
+        PASS: 1 measurement on 1 GPU, every result right, 1 gate passed
           PASS the driver was unknown in the baseline and is 590.1
           PASS 0 its power limit was unknown in the baseline and is 600 W
           PASS 0 memory.copy: 99.0 % (97.0 – 101.0) of the baseline, at least 95.0 % is demanded
@@ -281,7 +281,7 @@ fn wrong_results_and_heat_are_found_and_nothing_is_never_a_pass() {
           INCONCLUSIVE nothing was measured
         INCONCLUSIVE: GPU 0: memory.copy: heat or hardware held the clocks back in 3 of 10 samples
           INCONCLUSIVE 0 memory.copy: heat or hardware held the clocks back in 3 of 10 samples
-        PASS: 1 measurements on 1 GPUs, every result right; health was not seen
+        PASS: 1 measurement on 1 GPU, every result right; health was not seen
         INCONCLUSIVE: nothing was measured
           INCONCLUSIVE nothing was measured
         ");
