@@ -2,11 +2,11 @@
 //!
 //! The time at which this program reads an answer contains the time that the answer waited for it. The
 //! kernel's stamp does not: it tells the server's time from the client's own queue. Stamps are of the
-//! wall clock, so the wait is measured against the wall clock at the read and taken off the monotonic
-//! time of the read: only a clock that is set between arrival and read could spoil one, and such a stamp
-//! lies before its request, or after its read. The two clocks are set against each other once in a
-//! millisecond, in which a wall clock that is being adjusted drifts by less than a nanosecond
-//! (adjtimex(2): at most 500 ppm).
+//! wall clock. Once in a millisecond both clocks are looked at together, and a stamp is placed on the monotonic
+//! one by its distance from that look: a wall clock that is adjusted takes the monotonic one along
+//! (`clock_gettime(2)`), so that only one that is set within that millisecond, or between arrival and read,
+//! could spoil a stamp. Set by more than the latency, it puts the stamp before its request or after its
+//! read, and such a stamp is not believed.
 
 use super::answer::Arrival;
 use super::stream::Receipt;

@@ -207,8 +207,7 @@ impl Iterator for RawBuckets<'_> {
             self.bytes = &[];
             return None;
         };
-        // A negative number says how many empty buckets follow; zero is one empty bucket. Which of them comes
-        // next nobody can guess, the processor neither: so there is no branch.
+        // A negative number says how many empty buckets follow; zero is one empty bucket.
         let magnitude = number >> 1;
         let is_negative = number & 1;
         let index = self.index;

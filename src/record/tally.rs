@@ -261,7 +261,8 @@ pub struct Connections<H = Latencies> {
     pub opened: u64,
     /// How many attempts failed.
     pub failed: u64,
-    /// How many requests found their kept connection closed and were sent anew on a fresh one.
+    /// How many requests found their kept connection closed, or not taking up any more, and were sent over
+    /// another one.
     pub reopened: u64,
     /// How long opening took (TCP).
     pub connect: H,

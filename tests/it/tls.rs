@@ -2,7 +2,7 @@
 
 use crate::support::Outside;
 use crate::support::authority::{Authority, Identity};
-use bench::diag::SourceText;
+use bench::diag::{Diagnostics, SourceText};
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect, TlsClient};
 use bench::plan::{self, Captured, Facts, Plan, TargetAddress};
@@ -91,6 +91,10 @@ duration = "2s"
 "#,
         port = address.port()
     );
+    compiled(text, files).unwrap()
+}
+
+fn compiled(text: String, files: &[(&str, &str)]) -> Result<Plan, Diagnostics> {
     let files: BTreeMap<String, String> = files
         .iter()
         .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
@@ -102,7 +106,7 @@ duration = "2s"
         data_files: BTreeMap::new(),
         cores: 1,
     };
-    plan::compile(&scenario, &facts, 1).unwrap()
+    plan::compile(&scenario, &facts, 1)
 }
 
 /// One request to the server under a scenario's `tls`.
@@ -255,13 +259,7 @@ name = "only"
 concurrency = 1
 duration = "2s"
 "#;
-    let source = SourceText::new("test.toml", text.to_owned());
-    let (scenario, _) = scenario::parse(&source, &Outside(BTreeMap::new()));
-    let facts = Facts {
-        data_files: BTreeMap::new(),
-        cores: 1,
-    };
-    let found = plan::compile(&scenario, &facts, 1).unwrap_err();
+    let found = compiled(text.to_owned(), &[]).unwrap_err();
     let found: Vec<String> = found
         .in_text_order()
         .iter()
