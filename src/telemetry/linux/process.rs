@@ -228,6 +228,22 @@ mod tests {
             Self(child)
         }
 
+        /// One that has touched so much memory: a block that it has read as a whole and now writes to a
+        /// pipe, which holds less.
+        fn holding(mib: u32) -> Self {
+            let mut child = Command::new("dd")
+                .args(["if=/dev/zero", &format!("bs={mib}M")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("every system has `dd`");
+            let mut byte = [0];
+            let pipe = child.stdout.as_mut().expect("piped");
+            pipe.read_exact(&mut byte).expect("it writes");
+            Self(child)
+        }
+
         fn probe(children: &[&Self]) -> ProcessProbe {
             let pids = children.iter().map(|child| child.0.id()).collect();
             target_source(Ok(pids)).expect("it runs")
@@ -276,28 +292,14 @@ mod tests {
     }
 
     #[test]
-    fn memory_grows_by_what_is_touched() {
-        const BYTES: usize = 64 << 20;
-        const TIMES: usize = 10;
-        let mut probe = own_process().expect("it runs");
-        let mut grown = || {
-            let before = sample(&mut probe).expect("it runs")[1].expect("a size");
-            assert!(before > 0.0);
-            let mut block = vec![0_u8; BYTES];
-            for page in block.chunks_mut(4096) {
-                page[0] = 1;
-            }
-            let after = sample(&mut probe).expect("it runs")[1].expect("a size");
-            std::hint::black_box(&block);
-            after - before
+    fn memory_is_what_a_process_has_touched() {
+        const MIB: f64 = 1024.0 * 1024.0;
+        let memory = |mib: u32| {
+            let holder = Idle::holding(mib);
+            sample(&mut Idle::probe(&[&holder])).expect("it runs")[1].expect("a size")
         };
-        // Another test of this process may give back as much at just that moment, but not each time.
-        let all: Vec<f64> = (0..TIMES).map(|_| grown()).collect();
-        let right = all.iter().filter(|&&grown| {
-            let error = grown - BYTES as f64;
-            error.abs() < 0.25 * BYTES as f64
-        });
-        assert!(right.count() > TIMES / 2, "{all:?}");
+        let more = (memory(65) - memory(1)) / MIB;
+        assert!((62.0..=66.0).contains(&more), "{more} MiB");
     }
 
     #[test]
