@@ -70,14 +70,17 @@ fn what_is_found_lies_below_what_the_server_can_do() {
         }
         None => assert_eq!(said.code, 3, "{text}"),
     }
-    // What is shown to fail is only what the server cannot do.
-    for step in steps.iter().filter(|step| step["trial"] == "fail") {
-        assert!(step["level"].as_f64().unwrap() > 400.0, "{step}");
-    }
     for step in steps {
         // A trial is a run like any other.
-        let run = folder.join(step["run"].as_str().unwrap());
-        assert!(run.join("run.json").is_file() && run.join("report.html").is_file());
+        let folder = folder.join(step["run"].as_str().unwrap());
+        assert!(folder.join("report.html").is_file());
+        let run = std::fs::read(folder.join("run.json")).unwrap();
+        let run: Value = serde_json::from_slice(&run).unwrap();
+        // What is shown to fail is only what the server cannot do: where the machine was busy, that is less.
+        let is_quiet = run["doubts"].as_array().unwrap().is_empty();
+        if is_quiet && step["trial"] == "fail" {
+            assert!(step["level"].as_f64().unwrap() > 400.0, "{step}");
+        }
     }
     let html = std::fs::read_to_string(folder.join("capacity.html")).unwrap();
     assert!(html.contains("capacity-latency") && html.contains("capacity-throughput"));
