@@ -13,17 +13,25 @@ pub(crate) fn body() -> String {
 pub(crate) enum Generator {
     Bench,
     Wrk,
+    Wrk2,
     Oha,
     Hey,
     H2load,
+    K6,
+    PerfAnalyzer,
+    AiPerf,
 }
 
-const ALL: [Generator; 5] = [
+const ALL: [Generator; 9] = [
     Generator::Bench,
     Generator::Wrk,
+    Generator::Wrk2,
     Generator::Oha,
     Generator::Hey,
     Generator::H2load,
+    Generator::K6,
+    Generator::PerfAnalyzer,
+    Generator::AiPerf,
 ];
 
 impl Generator {
@@ -31,9 +39,13 @@ impl Generator {
         match self {
             Self::Bench => "bench",
             Self::Wrk => "wrk",
+            Self::Wrk2 => "wrk2",
             Self::Oha => "oha",
             Self::Hey => "hey",
             Self::H2load => "h2load",
+            Self::K6 => "k6",
+            Self::PerfAnalyzer => "perf_analyzer",
+            Self::AiPerf => "aiperf",
         }
     }
 
@@ -41,15 +53,34 @@ impl Generator {
         self == Self::Bench || on_path(self.name())
     }
 
+    /// Those that were asked for by `PEERS_GENERATORS`, names with commas between; all of them by default.
+    fn wanted() -> Vec<Self> {
+        let Ok(names) = std::env::var("PEERS_GENERATORS") else {
+            return ALL.to_vec();
+        };
+        let named = |name: &str| {
+            let one = ALL.into_iter().find(|one| one.name() == name.trim());
+            one.unwrap_or_else(|| panic!("PEERS_GENERATORS: no generator is called `{name}`"))
+        };
+        names.split(',').map(named).collect()
+    }
+
     pub(crate) fn found() -> Vec<Self> {
-        ALL.into_iter().filter(|one| one.is_there()).collect()
+        let mut wanted = Self::wanted();
+        wanted.retain(|one| one.is_there());
+        wanted
     }
 
     pub(crate) fn missing() -> Vec<&'static str> {
-        ALL.into_iter()
-            .filter(|one| !one.is_there())
-            .map(Self::name)
-            .collect()
+        let mut wanted = Self::wanted();
+        wanted.retain(|one| !one.is_there());
+        wanted.into_iter().map(Self::name).collect()
+    }
+
+    /// Whether it stops sending by itself. The measurement windows of `perf_analyzer` do not end while
+    /// the server is fast.
+    pub(crate) fn ends_by_itself(self) -> bool {
+        self != Self::PerfAnalyzer
     }
 
     pub(crate) fn speaks_http2(self) -> bool {
@@ -91,7 +122,7 @@ impl Generator {
                     .arg(folder.join("results"))
                     .arg(scenario);
             }
-            Self::Wrk => {
+            Self::Wrk | Self::Wrk2 => {
                 let script = folder.join("post.lua");
                 std::fs::write(
                     &script,
@@ -102,19 +133,12 @@ impl Generator {
                     ),
                 )
                 .unwrap();
-                command
-                    .args([
-                        "wrk",
-                        "-t1",
-                        "--latency",
-                        "-c",
-                        &connections,
-                        "-d",
-                        &duration,
-                        "-s",
-                    ])
-                    .arg(script)
-                    .arg(url);
+                command.args([self.name(), "-t1", "--latency", "-c", &connections]);
+                if self == Self::Wrk2 {
+                    // It always keeps a rate: one that it cannot reach.
+                    command.arg("-R1000000");
+                }
+                command.args(["-d", &duration, "-s"]).arg(script).arg(url);
             }
             Self::Oha => {
                 if let Some(streams) = load.streams {
@@ -146,6 +170,42 @@ impl Generator {
                     .arg(body_file)
                     .arg(url);
             }
+            Self::K6 => {
+                let script = folder.join("post.js");
+                std::fs::write(&script, k6_script(&url)).unwrap();
+                command
+                    .env("GOMAXPROCS", "1")
+                    .args(["k6", "run", "--quiet", "--no-usage-report"])
+                    .args(["--vus", &connections, "--duration", &duration])
+                    .arg(script);
+            }
+            Self::PerfAnalyzer => {
+                let input = folder.join("input.json");
+                let data = format!(r#"{{"data":[{{"payload":[{}]}}]}}"#, body());
+                std::fs::write(&input, data).unwrap();
+                command
+                    .args(["perf_analyzer", "-m", "peer", "--service-kind", "openai"])
+                    .args(["--endpoint", "v1/inference", "--async"])
+                    .args(["-u", &format!("127.0.0.1:{port}")])
+                    .args(["--concurrency-range", &connections, "--input-data"])
+                    .arg(input);
+            }
+            Self::AiPerf => {
+                let input = folder.join("input.jsonl");
+                let prompt = "x".repeat(512 - 100);
+                std::fs::write(&input, format!("{{\"text\":\"{prompt}\"}}\n")).unwrap();
+                command
+                    .args(["aiperf", "profile", "-m", "peer", "--endpoint-type", "chat"])
+                    .args(["--url", &format!("http://127.0.0.1:{port}")])
+                    .args(["--concurrency", &connections])
+                    .args(["--benchmark-duration", &seconds.to_string()])
+                    .args(["--custom-dataset-type", "single_turn", "--input-file"])
+                    .arg(input)
+                    .arg("--tokenizer")
+                    .arg(tokenizer(folder))
+                    .args(["--ui-type", "none", "--artifact-dir"])
+                    .arg(folder.join("artifacts"));
+            }
         }
         command
     }
@@ -158,13 +218,13 @@ impl Generator {
                 let service = &run["phases"][0]["service"];
                 Some((service["p50_ms"].as_f64()?, service["p99_ms"].as_f64()?))
             }
-            Self::Wrk => Some((wrk_time(output, "50%")?, wrk_time(output, "99%")?)),
+            Self::Wrk | Self::Wrk2 => Some((wrk_time(output, "50%")?, wrk_time(output, "99%")?)),
             Self::Oha => {
                 let run: serde_json::Value = serde_json::from_str(output).ok()?;
                 let of = |name: &str| Some(run["latencyPercentiles"][name].as_f64()? * 1e3);
                 Some((of("p50")?, of("p99")?))
             }
-            Self::Hey | Self::H2load => None,
+            Self::Hey | Self::H2load | Self::K6 | Self::PerfAnalyzer | Self::AiPerf => None,
         }
     }
 }
@@ -206,6 +266,37 @@ gpu = "none"
         body(),
         load.connections * load.streams.unwrap_or(1)
     )
+}
+
+fn k6_script(url: &str) -> String {
+    let body = body();
+    format!(
+        "import http from 'k6/http';\n\
+         const headers = {{ 'content-type': 'application/json' }};\n\
+         export default function () {{ http.post('{url}', '{body}', {{ headers }}); }}\n"
+    )
+}
+
+/// A tokenizer of its own for `aiperf`, which otherwise asks a hub for one: each word is a token.
+fn tokenizer(folder: &Path) -> PathBuf {
+    let tokenizer = folder.join("tokenizer");
+    std::fs::create_dir_all(&tokenizer).unwrap();
+    let model = serde_json::json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": null,
+        "pre_tokenizer": { "type": "Whitespace" },
+        "post_processor": null,
+        "decoder": null,
+        "model": { "type": "WordLevel", "vocab": { "[UNK]": 0 }, "unk_token": "[UNK]" },
+    });
+    std::fs::write(tokenizer.join("tokenizer.json"), model.to_string()).unwrap();
+    let class = serde_json::json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "unk_token": "[UNK]",
+    });
+    std::fs::write(tokenizer.join("tokenizer_config.json"), class.to_string()).unwrap();
+    tokenizer
 }
 
 fn on_path(name: &str) -> bool {

@@ -62,6 +62,8 @@ impl Running {
         repetition: usize,
     ) -> Self {
         const RAMP: Duration = Duration::from_secs(1);
+        const STEP: Duration = Duration::from_millis(20);
+        const MOST_STEPS: usize = 6000;
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(place.server_core, load);
         let mut child = generator
@@ -76,12 +78,23 @@ impl Running {
             output.read_to_string(&mut text).unwrap();
             text
         });
+        // Some take many seconds until they send, and ask for this and that before.
+        let mut asked = 0;
+        for _ in 0..MOST_STEPS {
+            asked += server.account().0;
+            if asked >= u64::from(load.connections) || child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(STEP);
+        }
         let begin = Instant::now();
         let mut peak = 0;
         let mut watch = |until: Duration, child: &mut Child| {
+            // Looking for them takes time, and those that matter have been started by now.
+            let family = family(child.id());
             while begin.elapsed() < until && child.try_wait().unwrap().is_none() {
-                peak = peak.max(resident_peak_kib(child.id()));
-                std::thread::sleep(Duration::from_millis(20));
+                peak = peak.max(resident_kib(&family));
+                std::thread::sleep(STEP);
             }
         };
         watch(RAMP, &mut child);
@@ -93,6 +106,9 @@ impl Running {
         let measured = from.elapsed();
         let cpu = cpu_time(child.id()).saturating_sub(cpu_from);
         let server_cpu = cpu_time(server.child.id()).saturating_sub(server_from);
+        if !generator.ends_by_itself() {
+            child.kill().unwrap();
+        }
         watch(Duration::from_mins(10), &mut child);
         child.wait().unwrap();
         let text = reader.join().unwrap();
@@ -111,7 +127,7 @@ impl Running {
             said_p99_ms: said.map(|(_, p99)| p99),
         };
         println!(
-            "{:<7} {:<9} rep {} {:>9.0} req/s {:>6.2} us/req {:>6.1} MiB, server busy {:.2}",
+            "{:<13} {:<9} rep {} {:>9.0} req/s {:>6.2} us/req {:>6.1} MiB, server busy {:.2}",
             running.generator,
             load.to_string(),
             repetition,
@@ -124,25 +140,58 @@ impl Running {
     }
 }
 
-/// User and system time of a process, in ticks of 10 ms.
-fn cpu_time(pid: u32) -> Duration {
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name, which may hold anything: state is the first field, user time the twelfth.
-    let fields = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let sum: u32 = ticks.filter_map(|field| field.parse::<u32>().ok()).sum();
-    TICK * sum
+/// The words of `/proc/PID/stat` behind the name, which may hold anything: the first is the state.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let behind = stat.rsplit(')').next()?;
+    Some(behind.split_whitespace().map(str::to_owned).collect())
 }
 
-/// `VmHWM` of a process, 0 once it is gone.
-fn resident_peak_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
+/// A process and all that it has started, as long as they run.
+fn family(pid: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let parents: Vec<(u32, u32)> = processes
+        .filter_map(|entry| {
+            let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            Some((pid, stat(pid)?.get(1)?.parse().ok()?))
+        })
+        .collect();
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        family.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(pid, _)| pid),
+        );
+        next += 1;
+    }
+    family
+}
+
+/// User and system time of a process and of all that it has started, in ticks of 10 ms; that of those
+/// that have ended is with their parents.
+fn cpu_time(pid: u32) -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let ticks = |pid: u32| -> u32 {
+        let fields = stat(pid).unwrap_or_default();
+        let times = fields.iter().skip(11).take(4);
+        times.filter_map(|field| field.parse::<u32>().ok()).sum()
+    };
+    TICK * family(pid).into_iter().map(ticks).sum()
+}
+
+/// The highest resident memory of each process so far, added up; pages that they share count for each.
+fn resident_kib(family: &[u32]) -> u64 {
+    let peak = |pid: &u32| -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    family.iter().filter_map(peak).sum()
 }
 
 /// The server as a process of its own.

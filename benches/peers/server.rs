@@ -1,4 +1,4 @@
-//! The server under all generators: one thread on epoll, 200 bytes for every request, at once or after
+//! The server under all generators: one thread on epoll, 200 bytes of a chat completion for every request, at once or after
 //! a fixed delay, and where that is asked for, its own account of how long each request was with it. The
 //! account costs it a tenth of its rate, and the measure of a rate must not be the server.
 
@@ -60,7 +60,7 @@ pub(crate) fn serve(core: usize, delay_us: u64, stamped: bool) -> ! {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {BODY}\r\n\r\n"
     )
     .into_bytes();
-    answer.extend(std::iter::repeat_n(b'x', BODY));
+    answer.extend(completion().as_bytes());
     let mut server = Server {
         connections: Vec::new(),
         free: Vec::new(),
@@ -95,6 +95,17 @@ pub(crate) fn serve(core: usize, delay_us: u64, stamped: bool) -> ! {
         }
         server.answer_what_is_due();
     }
+}
+
+/// What the clients of inference services take for an answer, `BODY` bytes of it.
+fn completion() -> String {
+    let around = |content: &str| {
+        format!(
+            r#"{{"object":"chat.completion","choices":[{{"index":0,"message":{{"role":"assistant","content":"{content}"}}}}],"usage":{{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}}}"#
+        )
+    };
+    let filling = BODY - around("").len();
+    around(&"x".repeat(filling))
 }
 
 fn wall() -> Duration {

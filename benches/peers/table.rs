@@ -55,7 +55,9 @@ pub(crate) fn throughput(results: &[Running], peer: &str) {
                 "\nPOST of 512 B over HTTP/2, {connections} connections of {streams} streams, medians"
             ),
         }
-        println!("generator    req/s  ÷ {peer:<6} us/req  ÷ {peer:<6} peak RSS MiB  server busy");
+        println!(
+            "generator        req/s  ÷ {peer:<6} us/req  ÷ {peer:<6} peak RSS MiB  server busy"
+        );
         for name in generators(results) {
             let of = |what: fn(&Running) -> f64| {
                 median(
@@ -66,7 +68,7 @@ pub(crate) fn throughput(results: &[Running], peer: &str) {
                 )
             };
             println!(
-                "{name:<9} {:>8.0} {:>8.2} {:>8.2} {:>8.2} {:>10.1} {:>12.2}",
+                "{name:<13} {:>8.0} {:>8.2} {:>8.2} {:>8.2} {:>10.1} {:>12.2}",
                 of(|one| one.requests_per_second),
                 ratio(&here, name, peer, |one| one.requests_per_second),
                 of(|one| one.cpu_us_per_request),

@@ -20,7 +20,7 @@ pub fn console(record: &RunRecord, judgement: &Judgement, width: usize) -> Strin
     blocks.push(parts::console(record, width));
     blocks.push(streams(record, width));
     blocks.push(gates(judgement, width));
-    blocks.push(reasons(judgement, width));
+    blocks.push(reasons(record, judgement, width));
     blocks.push(doubts(record, width));
     let verdict = style(judgement.verdict);
     blocks.push(paint(
@@ -139,14 +139,6 @@ fn phases(record: &RunRecord, width: usize) -> String {
                 wrap(&format!("Work of the GPU in {phase}: {work}"), width, "")
             }),
         );
-    }
-    let missing = rows::phases_not_begun(record);
-    if !missing.is_empty() {
-        blocks.push(wrap(
-            &format!("Not begun: {}", missing.join(", ")),
-            width,
-            "",
-        ));
     }
     blocks.join("\n")
 }
@@ -286,8 +278,10 @@ fn verdict_in_colour(line: &str) -> String {
         )
 }
 
-/// Why each gate that did not pass did not; a reason that several share stands once.
-fn reasons(judgement: &Judgement, width: usize) -> String {
+/// Why each gate that did not pass did not; a reason that several share stands once, and not even that
+/// where the first lines of the result have it.
+fn reasons(record: &RunRecord, judgement: &Judgement, width: usize) -> String {
+    let said = rows::partial(record).unwrap_or_default();
     let mut groups: Vec<(Verdict, String, Vec<String>)> = Vec::new();
     for row in rows::gates(judgement) {
         let name = format!("{} {}", one_line(&row.scope), one_line(row.gate));
@@ -295,7 +289,7 @@ fn reasons(judgement: &Judgement, width: usize) -> String {
             .iter_mut()
             .find(|(verdict, why, _)| (*verdict, why) == (row.verdict, &row.why));
         match same {
-            _ if row.verdict == Verdict::Pass => {}
+            _ if row.verdict == Verdict::Pass || said.starts_with(&row.why) => {}
             Some((_, _, names)) => names.push(name),
             None => groups.push((row.verdict, row.why, vec![name])),
         }
@@ -413,8 +407,6 @@ mod tests {
         PARTIAL: no load was sent: `GET /health` was refused: nobody listens on
         10.0.0.7:8000; not begun: c100, c1000
 
-        Not begun: c100, c1000
-
         Verdict       Scope  Gate                   Observed  95 % interval
         INCONCLUSIVE  c100   response.p99 < 100ms          –
         INCONCLUSIVE  c100   error_rate < 1%               –
@@ -423,9 +415,6 @@ mod tests {
         INCONCLUSIVE  c1000  error_rate < 1%               –
         INCONCLUSIVE  c1000  gpu.utilization > 70%         –
         INCONCLUSIVE  run    gpu.memory < 90%              –
-
-        INCONCLUSIVE 7 gates: no load was sent: `GET /health` was refused: nobody
-          listens on 10.0.0.7:8000
 
         INCONCLUSIVE: 0 of 7 gates pass; no load was sent: `GET /health` was refused: nobody listens on 10.0.0.7:8000
         ");
