@@ -6,6 +6,7 @@ use super::bursts::Bursts;
 use super::correlation::{Memory, Second, effective};
 use super::early::Alphas;
 use super::excursions;
+use super::reserve::Reserve;
 
 /// From this design effect on, requests over the limit come in bursts.
 const BURSTY: f64 = 2.0;
@@ -56,6 +57,8 @@ pub struct Evidence {
     pub thresholds: Vec<Vec<Vec<Second>>>,
     /// The bursts at the limit.
     pub bursts: Bursts,
+    /// How far below the limit latencies stay, if it is one of latencies.
+    pub reserve: Option<Reserve>,
     /// Whether this is a look while the phase goes on: it sees the mood of a few moments.
     pub is_look: bool,
 }
@@ -73,12 +76,19 @@ impl Evidence {
         }
     }
 
+    /// The same for a bound that takes them to resemble their neighbours: at a first look they are too few to show
+    /// how much they do.
+    fn caution_with_memory(&self) -> f64 {
+        if self.is_look { 1.3 } else { 1.0 }
+    }
+
     /// From the seconds of each stratum at each threshold; that of the limit is the first.
     pub fn of(thresholds: Vec<Vec<Vec<Second>>>) -> Self {
         let quiet_s = quiet_s(thresholds.len());
         let bursts = thresholds.first().map(|limit| Bursts::of(limit, quiet_s));
         Self {
             bursts: bursts.unwrap_or_default(),
+            reserve: None,
             is_look: false,
             thresholds,
         }
@@ -100,8 +110,8 @@ pub fn quiet_s(thresholds: usize) -> usize {
 /// A FAIL looks at the limit alone: where much is over it the design effect is not underestimated, except
 /// by batches that resemble their neighbours. So a bound that takes them to do so must exceed the allowed
 /// share, or one that does not a multiple of it. A PASS, with little over the limit, looks at the lower
-/// thresholds too, where most of it shows, and counts requests or excursions, whichever says more; without
-/// any, at the memory of batches and at wider bursts.
+/// thresholds too, where most of it shows, and counts requests or excursions, or looks at how far below the limit
+/// they stay, whichever says more; without any, at the memory of batches and at wider bursts.
 ///
 /// `None` where fewer than two seconds show how the requests hang together.
 pub fn share_bounds(evidence: &Evidence, counted: Counted, alphas: Alphas) -> Option<ShareBounds> {
@@ -115,7 +125,7 @@ pub fn share_bounds(evidence: &Evidence, counted: Counted, alphas: Alphas) -> Op
     let for_pass = effective(thresholds, alpha, memory)?;
     let limit = thresholds.get(..1)?;
     let to_fail = [
-        (Memory::FirstOrder, 1.0),
+        (Memory::FirstOrder, evidence.caution_with_memory()),
         (Memory::None, evidence.caution()),
     ];
     let to_fail = to_fail.map(|(memory, times)| {
@@ -146,7 +156,11 @@ pub fn share_bounds(evidence: &Evidence, counted: Counted, alphas: Alphas) -> Op
             let open = counted.open as f64 / total.max(1) as f64;
             (share + open).max(most.ratio() * evidence.bursts.reach(alpha))
         });
-        by_requests.min(by_excursions)
+        let reserve = evidence.reserve.as_ref();
+        let by_reserve = reserve.and_then(|reserve| reserve.share(counted.open, alpha));
+        by_requests
+            .min(by_excursions)
+            .min(by_reserve.unwrap_or(1.0))
     });
     let lower = to_fail.map(|(size, times)| {
         lower_bound(scaled(counted.at_least, counted.total, size), alphas.fail) / times

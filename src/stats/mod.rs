@@ -15,6 +15,7 @@ mod excursions;
 mod leak;
 mod mean;
 mod median;
+mod reserve;
 pub mod search;
 mod steady;
 
@@ -36,6 +37,7 @@ pub use leak::{
 };
 pub use mean::{MeanInterval, batch_means};
 pub use median::median_bounds;
+pub use reserve::{NEAR, Reserve};
 pub use steady::{Settling, drift, settling};
 
 /// The error probability of each one-sided bound: a PASS and a FAIL are each wrong at most this

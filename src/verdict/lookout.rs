@@ -5,14 +5,15 @@
 //! phase: its memory is bounded however long that goes on.
 
 use super::Verdict;
-use super::requests::{Objection, allowed_share};
+use super::requests::{Objection, Objections, Room, allowed_share};
 use crate::gate::{self, Gate};
 use crate::record::{
     INTERVAL_NS, Interval, PackedLatencies, PartIndex, PhaseInfo, PhaseRecord, Population,
     RequestInfo, RequestTally, find_part,
 };
 use crate::stats::{
-    Alphas, BurstTally, Cells, Counted, Evidence, Looks, ShareBounds, Sides, quiet_s, share_bounds,
+    Alphas, BurstTally, Cells, Counted, Evidence, Looks, Reserve, ShareBounds, Sides, quiet_s,
+    share_bounds,
 };
 
 /// What was decided while a phase went on.
@@ -69,12 +70,14 @@ enum Seen {
 
 #[derive(Debug)]
 struct Counts {
-    /// The objection of the gate, and the p95 and p99 that were observed by then.
-    objections: Vec<Objection>,
+    /// The objection of the gate with its companions, from the p95 and p99 that were observed by then.
+    objections: Objections,
     /// For each of them, the phase in even stretches.
     cells: Vec<Cells>,
     /// The bursts of requests that the gate objects to.
     bursts: BurstTally,
+    /// Those of requests near the limit or beyond.
+    near_bursts: BurstTally,
     at_least: u64,
 }
 
@@ -255,10 +258,12 @@ impl Watched {
         };
         let mut total = RequestTally::default();
         whole.iter().for_each(|tally| total.merge(tally));
-        let objections = self.objection.with_companions(&total.response);
+        let objections = self.objection.with_companions(&total);
+        let bursts = BurstTally::new(quiet_s(objections.thresholds.len()));
         let mut counts = Counts {
-            cells: vec![Cells::default(); objections.len()],
-            bursts: BurstTally::new(quiet_s(objections.len())),
+            cells: vec![Cells::default(); objections.all().count()],
+            near_bursts: bursts.clone(),
+            bursts,
             objections,
             at_least: 0,
         };
@@ -269,10 +274,13 @@ impl Watched {
 
 impl Counts {
     fn take(&mut self, tally: &RequestTally<PackedLatencies>) {
-        let own = self.objections[0].count(tally);
+        let own = self.objections.thresholds[0].count(tally);
         self.at_least += own.at_least;
         self.bursts.second(own.second());
-        for (objection, cells) in self.objections.iter().zip(&mut self.cells) {
+        if let Some(room) = &self.objections.reserve {
+            self.near_bursts.second(room.near.count(tally).second());
+        }
+        for (objection, cells) in self.objections.all().zip(&mut self.cells) {
             cells.push(objection.count(tally).second());
         }
     }
@@ -285,10 +293,21 @@ impl Counts {
             total: own.iter().map(|cell| cell.requests).sum(),
             open,
         };
-        let cells = self.cells.iter();
+        let strata = |cells: &Cells| vec![cells.as_slice().to_vec()];
+        let (thresholds, room) = self.cells.split_at(self.objections.thresholds.len());
+        let reserve = match (&self.objections.reserve, room) {
+            (Some(Room { height, .. }), [near, lower]) => Some(Reserve {
+                near: strata(near),
+                bursts: self.near_bursts.bursts(),
+                lower: strata(lower),
+                height: *height,
+            }),
+            _ => None,
+        };
         let evidence = Evidence {
-            thresholds: cells.map(|cells| vec![cells.as_slice().to_vec()]).collect(),
+            thresholds: thresholds.iter().map(strata).collect(),
             bursts: self.bursts.bursts(),
+            reserve,
             is_look: true,
         };
         share_bounds(&evidence, counted, alphas)

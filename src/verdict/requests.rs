@@ -6,8 +6,8 @@ use super::{
 use crate::gate::{Gate, LatencyKind, Metric, Percentile};
 use crate::record::{Distribution, Latencies, Over, PhaseInterval, PhaseRecord, RequestTally};
 use crate::stats::{
-    self, ALPHA, Alphas, Counted, Evidence, Second, Share, largest_passing_count, share_bounds,
-    smallest_failing_count,
+    self, ALPHA, Alphas, Bursts, Counted, Evidence, NEAR, Reserve, Second, Share,
+    largest_passing_count, quiet_s, share_bounds, smallest_failing_count,
 };
 use crate::units::{self, Dimension, Quantity};
 
@@ -30,14 +30,24 @@ impl Objection {
         }
     }
 
-    /// This objection and those at which the design effect is taken beside it: the observed p95 and p99 of
-    /// the response time. Whether requests fail together shows in those that fail, and in no latency.
-    pub(super) fn with_companions(self, response: &Latencies) -> Vec<Self> {
-        let mut all = vec![self];
-        if matches!(self, Self::Slower(..)) {
-            let lower = [0.95, 0.99].map(|quantile| response.quantile_ns(quantile));
+    /// This objection, with those that show how the requests hang together that it objects to. Whether requests fail
+    /// together shows in those that fail, and in no latency.
+    pub(super) fn with_companions(self, total: &RequestTally) -> Objections {
+        let mut all = Objections {
+            thresholds: vec![self],
+            reserve: None,
+        };
+        if let Self::Slower(kind, limit_ns) = self {
+            let lower = [0.95, 0.99].map(|quantile| total.response.quantile_ns(quantile));
             let slower = |ns| Self::Slower(LatencyKind::Response, ns);
-            all.extend(lower.into_iter().flatten().map(slower));
+            all.thresholds
+                .extend(lower.into_iter().flatten().map(slower));
+            let most = total.latencies(kind).quantile_ns(0.95);
+            all.reserve = most.map(|ns| Room {
+                near: Self::Slower(kind, part_of(limit_ns, NEAR)),
+                lower: Self::Slower(kind, ns),
+                height: ns as f64 / limit_ns.max(1) as f64,
+            });
         }
         all
     }
@@ -52,6 +62,45 @@ impl Objection {
             },
         }
     }
+}
+
+/// An objection with its companions.
+#[derive(Clone, Debug)]
+pub(super) struct Objections {
+    /// That of the gate, and to what is slower than the observed p95 and p99 of the response time: where the design
+    /// effect is taken.
+    pub(super) thresholds: Vec<Objection>,
+    /// How far below the limit latencies stay.
+    pub(super) reserve: Option<Room>,
+}
+
+/// What is counted for a [`Reserve`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// To what is near the limit or beyond.
+    pub(super) near: Objection,
+    /// To what is slower than the observed p95 of what the gate looks at.
+    pub(super) lower: Objection,
+    /// That p95 in parts of the limit.
+    pub(super) height: f64,
+}
+
+impl Objections {
+    /// Everything that is counted.
+    pub(super) fn all(&self) -> impl Iterator<Item = Objection> {
+        let room = self.reserve.iter();
+        let room = room.flat_map(|room| [room.near, room.lower]);
+        self.thresholds.iter().copied().chain(room)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a part of a latency in nanoseconds"
+)]
+fn part_of(limit_ns: u64, part: f64) -> u64 {
+    (limit_ns as f64 * part) as u64
 }
 
 /// The share of requests that may be over the limit of a gate; `None` for a gate on something else.
@@ -102,7 +151,7 @@ pub(super) fn latency(
         let most_by_bursts = size * evidence.allowed / evidence.burst_reach.unwrap_or(1.0);
         result.upper = largest_passing_count(size, evidence.allowed, ALPHA)
             .and_then(|count| order.at(level(count.min(most_by_bursts), size)));
-        // Excursions may have shown that the percentile lies below the limit, where requests do not.
+        // Excursions or the reserve may have shown that the percentile lies below the limit, where requests do not.
         if evidence.upper < evidence.allowed {
             let limit = gate.gate.limit.value;
             result.upper = Some(result.upper.map_or(limit, |upper| upper.min(limit)));
@@ -281,18 +330,26 @@ fn share_evidence(
         let of_phase = |phase: &&PhaseRecord| subject.tallied.seconds(subject, phase, objection);
         subject.phases.iter().map(of_phase).collect()
     };
-    let thresholds: Vec<Vec<Vec<Second>>> = objection
-        .with_companions(&total.response)
-        .into_iter()
-        .map(seconds)
-        .collect();
+    let objections = objection.with_companions(total);
+    let evidence = Evidence {
+        reserve: objections.reserve.map(|room| {
+            let near = seconds(room.near);
+            Reserve {
+                bursts: Bursts::of(&near, quiet_s(objections.thresholds.len())),
+                near,
+                lower: seconds(room.lower),
+                height: room.height,
+            }
+        }),
+        ..Evidence::of(objections.thresholds.iter().copied().map(seconds).collect())
+    };
     let counted = Counted {
         at_most: over.at_most,
         at_least: over.at_least,
         total: over.total,
         open: 0,
     };
-    let bounds = share_bounds(&Evidence::of(thresholds), counted, alphas)?;
+    let bounds = share_bounds(&evidence, counted, alphas)?;
     Some(ShareEvidence {
         allowed,
         over_at_most: over.at_most,

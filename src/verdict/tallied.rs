@@ -47,8 +47,7 @@ impl Tallied {
                 tallied: &nothing,
                 part,
             };
-            let total = subject.total();
-            for objection in objection.with_companions(&total.response) {
+            for objection in objection.with_companions(&subject.total()).all() {
                 let Objection::Slower(kind, limit_ns) = objection else {
                     continue;
                 };

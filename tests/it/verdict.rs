@@ -107,6 +107,36 @@ fn a_burst_is_one_event_and_proves_little() {
 }
 
 #[test]
+fn a_hiccup_far_below_the_limit_leaves_the_rest_as_evidence() {
+    // 100 in flight, 16 ms on average; something else slows a third of a second.
+    let judge = |hiccup_ms: f64| {
+        let mut seconds = vec![
+            Second {
+                ok_ms: (0..6200).map(|at| 10.0 + f64::from(at) / 516.0).collect(),
+                ..Second::default()
+            };
+            30
+        ];
+        seconds[17].ok_ms[..1900].fill(hiccup_ms);
+        only_gate(with("response.p99 < 100ms", &seconds))
+    };
+    let far = judge(60.0);
+    assert_eq!(far.verdict, Verdict::Pass, "{}", far.reason);
+    // The design effect of requests over the observed p99 alone would leave ninety of them.
+    assert!(far.share.unwrap().effective_requests < 200.0);
+    assert!(far.upper.unwrap() <= 0.1);
+    // A window of 30 s says what it cannot exclude.
+    assert!(
+        far.reason.contains("could have been missed"),
+        "{}",
+        far.reason
+    );
+    // What came so near may go beyond.
+    let near = judge(90.0);
+    assert_eq!(near.verdict, Verdict::Inconclusive, "{}", near.reason);
+}
+
+#[test]
 fn what_failed_or_timed_out_is_slower_than_any_limit() {
     for outcome in [
         Outcome::BadStatus,
