@@ -2,7 +2,7 @@
 //!
 //! Nothing is opened here: a context takes memory on a GPU that may be another's.
 
-use super::cuda::NoModel;
+use super::no_model::{NoModel, called, failure};
 use crate::gpu::cuda::{Cuda, Properties};
 use crate::scenario::GpuChoice;
 
@@ -14,7 +14,9 @@ pub(super) fn chosen(cuda: &Cuda, choice: &GpuChoice) -> Result<Vec<u32>, NoMode
         GpuChoice::These(words) => words,
     };
     let all = (0..cuda.device_count())
-        .map(|ordinal| Properties::of(cuda, ordinal))
+        .map(|ordinal| {
+            Properties::of(cuda, ordinal).map_err(|error| failure(&called(ordinal, true))(error))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     let mut found: Vec<u32> = Vec::new();
     for word in words {

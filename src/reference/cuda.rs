@@ -6,11 +6,11 @@
 use super::backend::{Backend, Inferred};
 use super::choice::chosen;
 use super::model::{self, Answer, INPUTS};
+use super::no_model::{NoModel, called, failure};
 use super::wide::{self, OUTPUTS, WIDTH_STEP, WideLayer};
 use crate::gpu::SIMULATED;
 use crate::gpu::cuda::{
-    Argument, Buffer, Cuda, CudaError, CudaUnavailable, Device, Event, HostBuffer, Kernel, Module,
-    Stream,
+    Argument, Buffer, Cuda, CudaError, Device, Event, HostBuffer, Kernel, Module, Stream,
 };
 use crate::gpu::kernels::{Source, named};
 use crate::record::ServiceCompute;
@@ -28,61 +28,45 @@ const DEEPEST: usize = 256;
 /// How many rows are compared at the start.
 const COMPARED: usize = 64;
 
-/// Why there is no model on a GPU.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NoModel {
-    /// There is no GPU to compute on.
-    #[error("{0}")]
-    Unavailable(#[from] CudaUnavailable),
-    /// None of the GPUs is the one that was asked for.
-    #[error("{0}")]
-    NotThere(String),
-    /// The GPU has no tensor cores that the kernel knows.
-    #[error(
-        "{name} has compute capability {}.{}, and the model takes 8.0 or newer: Ampere's tensor cores",
-        .capability.0, .capability.1
-    )]
-    TooOld {
-        /// Its name.
-        name: String,
-        /// Its compute capability.
-        capability: (u32, u32),
-    },
-    /// The model does not fit.
-    #[error(
-        "a model {width} wide takes {needed} MiB, and the GPU has {free} MiB free: choose a smaller \
-         --model-width, or see who else uses the GPU"
-    )]
-    TooLarge {
-        /// Its width.
-        width: usize,
-        /// Memory that it takes, in MiB.
-        needed: usize,
-        /// Memory that there is, in MiB.
-        free: usize,
-    },
-    /// Something that the driver says.
-    #[error("the GPU failed: {0}")]
-    Failed(#[from] CudaError),
-    /// The GPU does not compute what the CPU computes.
-    #[error(
-        "the GPU computes wrong answers: {wrong} of {of} differ from the CPU's by more than rounding; \
-         `bench gpu` says more"
-    )]
-    Wrong {
-        /// How many.
-        wrong: usize,
-        /// Of how many.
-        of: usize,
-    },
-}
-
 /// A layer on the GPU.
 struct Resident {
     weights: Buffer,
     bias: Buffer,
     inputs: usize,
     outputs: usize,
+}
+
+/// A GPU that was chosen, without a model yet.
+struct Gpu {
+    device: Device,
+    called: String,
+    /// Free memory in bytes.
+    free: usize,
+}
+
+impl Gpu {
+    fn open(cuda: &Cuda, ordinal: u32, called: String) -> Result<Self, NoModel> {
+        let device = Device::open(cuda, ordinal).map_err(failure(&called))?;
+        let properties = device.properties();
+        if !Source::Tensor.runs_on(properties.capability) {
+            return Err(NoModel::TooOld {
+                gpu: called,
+                name: properties.name.clone(),
+                capability: properties.capability,
+            });
+        }
+        let free = device.free_bytes().map_err(failure(&called))?;
+        Ok(Self {
+            device,
+            called,
+            free,
+        })
+    }
+
+    fn resident(&self, layer: &WideLayer) -> Result<Resident, CudaError> {
+        self.device.bind()?;
+        Resident::bring(&self.device, &Stream::new(&self.device)?, layer)
+    }
 }
 
 /// The model on one GPU, shared by the workers there.
@@ -117,25 +101,18 @@ impl CudaModel {
     /// Opens the GPUs that were chosen, and brings the same model to each.
     pub(super) fn open(options: &ReferenceOptions) -> Result<Vec<Self>, NoModel> {
         let cuda = Cuda::open(None)?;
-        let mut devices = Vec::new();
-        for ordinal in chosen(&cuda, &options.gpus)? {
-            let device = Device::open(&cuda, ordinal)?;
-            let properties = device.properties();
-            if !Source::Tensor.runs_on(properties.capability) {
-                return Err(NoModel::TooOld {
-                    name: properties.name.clone(),
-                    capability: properties.capability,
-                });
-            }
-            let free = device.free_bytes()?;
-            devices.push((device, free));
+        let ordinals = chosen(&cuda, &options.gpus)?;
+        let several = ordinals.len() > 1;
+        let mut gpus = Vec::new();
+        for ordinal in ordinals {
+            gpus.push(Gpu::open(&cuda, ordinal, called(ordinal, several))?);
         }
         let max_batch = options.max_batch.max(1);
-        let fitting = devices.iter().map(|(device, free)| {
+        let fitting = gpus.iter().map(|gpu| {
             fitting_width(
-                device.properties().multiprocessors as usize,
+                gpu.device.properties().multiprocessors as usize,
                 max_batch,
-                *free,
+                gpu.free,
             )
         });
         let width = match options.model_width {
@@ -143,78 +120,73 @@ impl CudaModel {
             None => fitting.min().unwrap_or(WIDTH_STEP),
         };
         let needed = bytes(width, max_batch);
-        if let Some((_, free)) = devices.iter().find(|(_, free)| needed > *free) {
+        if let Some(gpu) = gpus.iter().find(|gpu| needed > gpu.free) {
             return Err(NoModel::TooLarge {
+                gpu: gpu.called.clone(),
                 width,
                 needed: needed >> 20,
-                free: free >> 20,
+                free: gpu.free >> 20,
             });
         }
-        let devices: Vec<Device> = devices.into_iter().map(|(device, _)| device).collect();
-        let mut models = Self::bring(&devices, options, width)?;
+        let mut models = Self::bring(&gpus, options, width)?;
         let mut lanes = Vec::new();
         for model in &models {
-            model.device.bind()?;
-            lanes.push(model.lane()?);
+            let lane = model.device.bind().and_then(|()| model.lane());
+            lanes.push(lane.map_err(failure(&model.called))?);
         }
         if options.model_layers.is_none() {
             let mut layers = DEEPEST;
             for (model, lane) in models.iter().zip(&lanes) {
-                model.device.bind()?;
-                layers = layers.min(model.fitting_depth(lane, options.step_time)?);
+                let fitting = model
+                    .device
+                    .bind()
+                    .and_then(|()| model.fitting_depth(lane, options.step_time));
+                layers = layers.min(fitting.map_err(failure(&model.called))?);
             }
             models.iter_mut().for_each(|model| model.layers = layers);
         }
         for (model, lane) in models.iter().zip(&mut lanes) {
-            model.device.bind()?;
             model.verify(lane)?;
         }
         Ok(models)
     }
 
     /// Makes each layer once, and brings it to all GPUs before the next is made: they are large.
-    fn bring(
-        devices: &[Device],
-        options: &ReferenceOptions,
-        width: usize,
-    ) -> Result<Vec<Self>, NoModel> {
+    fn bring(gpus: &[Gpu], options: &ReferenceOptions, width: usize) -> Result<Vec<Self>, NoModel> {
         let precision = options.precision;
-        let to_all = |layer: WideLayer| -> Result<Vec<Resident>, CudaError> {
+        let to_all = |layer: WideLayer| -> Result<std::vec::IntoIter<Resident>, NoModel> {
             let mut all = Vec::new();
-            for device in devices {
-                device.bind()?;
-                all.push(Resident::bring(device, &Stream::new(device)?, &layer)?);
+            for gpu in gpus {
+                let resident = gpu.resident(&layer).map_err(failure(&gpu.called))?;
+                all.push(resident);
             }
-            Ok(all)
+            Ok(all.into_iter())
         };
-        let mut first = to_all(wide::first(width, precision))?.into_iter();
-        let mut second = to_all(wide::second(width, precision))?.into_iter();
-        let mut last = to_all(wide::last(width, precision))?.into_iter();
+        let mut first = to_all(wide::first(width, precision))?;
+        let mut second = to_all(wide::second(width, precision))?;
+        let mut last = to_all(wide::last(width, precision))?;
         let mut between = Vec::new();
         for number in 0..DIFFERENT as u64 {
-            between.push(to_all(wide::pass_on(width, precision, number))?.into_iter());
+            between.push(to_all(wide::pass_on(width, precision, number))?);
         }
-        let several = devices.len() > 1;
         let mut models = Vec::new();
-        for device in devices {
-            device.bind()?;
-            let module = Module::load(device, Source::Tensor)?;
+        for gpu in gpus {
+            let device = &gpu.device;
+            let module = device
+                .bind()
+                .and_then(|()| Module::load(device, Source::Tensor));
             let (Some(first), Some(second), Some(last)) =
                 (first.next(), second.next(), last.next())
             else {
                 break;
             };
             models.push(Self {
-                called: if several {
-                    format!("GPU {}", device.properties().ordinal)
-                } else {
-                    "the GPU".to_owned()
-                },
+                module: module.map_err(failure(&gpu.called))?,
+                called: gpu.called.clone(),
                 first,
                 second,
                 last,
                 between: between.iter_mut().filter_map(Iterator::next).collect(),
-                module,
                 precision,
                 width,
                 layers: options.model_layers.unwrap_or(1),
@@ -275,7 +247,8 @@ impl CudaModel {
     /// Compares answers with those of the CPU.
     fn verify(&self, lane: &mut Lane) -> Result<(), NoModel> {
         let rows = model::examples(COMPARED.min(self.max_batch));
-        let (answers, _) = self.run(lane, &rows)?;
+        let ran = self.device.bind().and_then(|()| self.run(lane, &rows));
+        let (answers, _) = ran.map_err(failure(&self.called))?;
         let wrong = answers
             .iter()
             .zip(&rows)
@@ -286,6 +259,7 @@ impl CudaModel {
             .count();
         if wrong > 0 {
             return Err(NoModel::Wrong {
+                gpu: self.called.clone(),
                 wrong,
                 of: rows.len(),
             });

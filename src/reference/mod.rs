@@ -15,6 +15,7 @@ mod memory;
 mod metrics;
 mod misbehaviour;
 mod model;
+mod no_model;
 mod null;
 mod queue;
 mod route;

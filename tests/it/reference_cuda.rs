@@ -232,10 +232,10 @@ fn several_gpus_share_the_batches() {
     let (_, health) = server.ask("GET", "/health/detailed", "");
     let each = compute["operations_per_item"].as_u64().unwrap();
     assert_eq!(health["backend"]["operations"], 16 * each, "{health}");
-    // The model is on both: twice the memory of one, and a GPU that fails is named.
+    // The model is on both, and the GPU that fails is named: three launches check the first.
     let broken = "devices 2\nfail cuLaunchKernel 719 4\n";
     let said = refused(&FakeCuda::new(broken), &args);
-    assert!(said.contains("cuLaunchKernel"), "{said}");
+    assert!(said.contains("GPU 1 failed: `cuLaunchKernel`"), "{said}");
 }
 
 #[test]
