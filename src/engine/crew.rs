@@ -9,8 +9,13 @@ use futures_util::future::join_all;
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// After so many tasks the runtime looks for what has come (tokio's default is 61).
-const EVENT_INTERVAL: u32 = 16;
+/// The runtime takes in so many events at once. A user that sends its next request does so after the
+/// others of its turn have read their answers: were there more of them, the connection would have left the
+/// processor's caches meanwhile.
+const EVENTS_AT_ONCE: usize = 32;
+/// After so many tasks the runtime looks for what has come: those that read in this turn, and those
+/// that send what the turn before had answered.
+const EVENT_INTERVAL: u32 = 64;
 
 /// What is needed to start the workers of a phase.
 pub(super) struct Crew<'a, T> {
@@ -55,6 +60,7 @@ pub(super) fn start_thread<T: Target>(
                     let runtime = tokio::runtime::Builder::new_current_thread()
                         .enable_all()
                         .event_interval(EVENT_INTERVAL)
+                        .max_io_events_per_tick(EVENTS_AT_ONCE)
                         .build_local(LocalOptions::default())
                         .expect("a runtime needs an epoll instance and a pipe");
                     runtime.block_on(run_all(orders, target, out));

@@ -214,21 +214,25 @@ impl Recorder {
         let sample = Sample {
             request: step.index,
             intended_ns,
-            ..self.sample(exchange, step.streams.then(|| stream.unwrap_or_default()))
+            ..self.sample(
+                exchange,
+                self.clock.ns(exchange.end),
+                step.streams.then(|| stream.unwrap_or_default()),
+            )
         };
         self.rotate(sample.end_ns);
         self.current.flow_steps.of(step.index).finish(&sample);
     }
 
     /// What is known of an exchange; whose it is, is filled in.
-    fn sample(&self, exchange: &Exchange, stream: Option<StreamTimes>) -> Sample {
+    fn sample(&self, exchange: &Exchange, end_ns: u64, stream: Option<StreamTimes>) -> Sample {
         let ns = |at: Option<Instant>| at.map(|at| self.clock.ns(at));
         Sample {
             request: 0,
             intended_ns: 0,
             sent_ns: ns(exchange.sent),
             first_byte_ns: ns(exchange.first_byte),
-            end_ns: self.clock.ns(exchange.end),
+            end_ns,
             received_ns: ns(exchange.received_by_kernel),
             outcome: exchange.outcome,
             stream: stream.map(|stream| Streamed {
@@ -242,16 +246,16 @@ impl Recorder {
         }
     }
 
-    /// A request or flow has ended; the step is the one that did not succeed. Gives back the memory of
-    /// what is known of its stream.
+    /// A request or flow has ended, at `end_ns` if not before it was taken up; the step is the one that
+    /// did not succeed. Gives back the memory of what is known of its stream.
     pub(super) fn end(
         &mut self,
         phase: &PhasePlan,
         ticket: &Ticket,
-        mut exchange: Exchange,
+        exchange: &mut Exchange,
+        end_ns: u64,
         failed: Option<&StepPlan>,
     ) -> Option<Vec<u64>> {
-        let end_ns = self.clock.ns(exchange.end).max(ticket.taken_ns);
         self.rotate(end_ns);
         self.leave(ticket, end_ns);
         let stream = exchange.stream.take();
@@ -259,15 +263,18 @@ impl Recorder {
         let sample = Sample {
             request: ticket.request,
             intended_ns: ticket.intended_ns,
-            end_ns,
-            ..self.sample(&exchange, streams.then(|| stream.unwrap_or_default()))
+            ..self.sample(
+                exchange,
+                end_ns,
+                streams.then(|| stream.unwrap_or_default()),
+            )
         };
         let tally = self.population(ticket.measured).of(ticket.request);
         tally.finish(&sample);
         if !phase.objectives.is_empty() {
             tally.good += u64::from(sample.is_good(&phase.objectives));
         }
-        if let Some(failure) = exchange.failure {
+        if let Some(failure) = exchange.failure.take() {
             let step = failed.map(|step| step.index);
             self.current.counts.errors.add(
                 (ticket.request, step),

@@ -127,7 +127,10 @@ impl<S: Slot, W: Witness> Way<'_, S, W> {
             };
             self.witness.retries(step, retries == 0);
             retries += 1;
-            sleep_until(exchange.end + pause).await;
+            let until = exchange.end + pause;
+            // Gone before the pause: what is kept over it is room in every slot.
+            drop(exchange);
+            sleep_until(until).await;
             taken = Instant::now();
         }
     }

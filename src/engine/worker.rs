@@ -121,16 +121,17 @@ impl Shared {
         };
         let unit = &self.orders.phase.units[ticket.request];
         let notes = Notes { shared: self, slot };
-        let (exchange, failed) = unit::send(unit, connection, errand, &notes).await;
+        let (mut exchange, failed) = unit::send(unit, connection, errand, &notes).await;
         let unreachable = exchange.outcome == Outcome::Connect;
         let ticket = self.tickets.borrow_mut()[slot].take();
         let ticket = ticket.expect(TAKEN_UP);
         let end_ns = clock.ns(exchange.end).max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
+        let phase = &self.orders.phase;
         let gaps_ns = self
             .recorder
             .borrow_mut()
-            .end(&self.orders.phase, &ticket, exchange, failed);
+            .end(phase, &ticket, &mut exchange, end_ns, failed);
         if let Some(gaps_ns) = gaps_ns {
             connection.reclaim(gaps_ns);
         }

@@ -38,15 +38,18 @@ impl Alarm {
 
     /// Ready once the deadline is over; until then, the task is woken when it is.
     fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let now = Instant::now();
-        if now >= deadline {
+        // A timer that has not gone off, and will do so in time, needs no look at the clock.
+        if let Some(set) = &self.0
+            && !set.sleep.is_elapsed()
+            && set.at <= deadline
+            && set.waker.will_wake(cx.waker())
+        {
+            return Poll::Pending;
+        }
+        if Instant::now() >= deadline {
             return Poll::Ready(());
         }
         let set = match &mut self.0 {
-            // It has not gone off, and will do so in time.
-            Some(set) if now < set.at && set.at <= deadline && set.waker.will_wake(cx.waker()) => {
-                return Poll::Pending;
-            }
             Some(set) => {
                 set.sleep.as_mut().reset(deadline);
                 set.at = deadline;

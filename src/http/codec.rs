@@ -409,8 +409,8 @@ impl Framing {
 
 /// A number in decimal digits and nothing else.
 fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let append = |number: u64, byte| number.checked_mul(10)?.checked_add(digit(byte)?);
+    let (first, rest) = text.split_first()?;
+    rest.iter().try_fold(digit(first)?, append)
 }

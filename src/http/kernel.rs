@@ -26,8 +26,8 @@ use tokio::time::Instant;
 thread_local! {
     /// Room for the one control message of a read.
     static CONTROL: RefCell<Vec<u8>> = RefCell::new(nix::cmsg_space!(TimeSpec));
-    /// The last time at which both clocks were looked at, on each of them.
-    static BOTH_CLOCKS: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
+    /// The last time at which both clocks were looked at together.
+    static BOTH_CLOCKS: Cell<Option<Moment>> = const { Cell::new(None) };
 }
 
 /// Has the kernel stamp what a socket receives; whether it does.
@@ -114,29 +114,118 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<T
 fn arrival(stamp: Option<TimeSpec>) -> Arrival {
     let read = Instant::now();
     let kernel = stamp.map(Duration::from).and_then(|stamp| {
-        let (at, wall) = both_clocks(read)?;
+        let Moment { monotonic, wall } = both_clocks(read)?;
         let since = stamp.saturating_sub(wall);
-        let kernel = at.checked_sub(wall.saturating_sub(stamp))? + since;
+        let kernel = monotonic.checked_sub(wall.saturating_sub(stamp))? + since;
         (kernel <= read).then_some(kernel)
     });
     Arrival { read, kernel }
 }
 
-/// One moment on both clocks, a short while ago.
-fn both_clocks(now: Instant) -> Option<(Instant, Duration)> {
+/// One moment on both clocks, a short while ago; `None` while they cannot be looked at together.
+fn both_clocks(now: Instant) -> Option<Moment> {
     /// For so long one look at both clocks holds.
     const HOLDS: Duration = Duration::from_millis(1);
-    /// Two looks that lie further apart were interrupted: not to be relied on again.
-    const UNINTERRUPTED: Duration = Duration::from_micros(1);
     let known = BOTH_CLOCKS.get();
-    if known.is_some_and(|(at, _)| now < at + HOLDS) {
+    if known.is_some_and(|moment| now < moment.monotonic + HOLDS) {
         return known;
     }
-    let wall = clock_gettime(ClockId::CLOCK_REALTIME).ok()?;
-    let took = now.elapsed();
-    let both = Some((now + took / 2, Duration::from(wall)));
-    if took < UNINTERRUPTED {
-        BOTH_CLOCKS.set(both);
+    let mut before = now;
+    let moment = Moment::of(std::iter::from_fn(|| {
+        let wall = clock_gettime(ClockId::CLOCK_REALTIME).ok()?.into();
+        let after = Instant::now();
+        let look = Look {
+            before,
+            wall,
+            after,
+        };
+        before = after;
+        Some(look)
+    }));
+    BOTH_CLOCKS.set(moment);
+    moment
+}
+
+/// The same moment on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Moment {
+    monotonic: Instant,
+    wall: Duration,
+}
+
+/// The wall clock, read between two looks at the monotonic one.
+struct Look {
+    before: Instant,
+    wall: Duration,
+    after: Instant,
+}
+
+impl Moment {
+    /// What the narrowest of a few looks tells, half of whose width it can be off by. One that was
+    /// interrupted is wide; where all are too wide, nothing is told.
+    fn of(looks: impl Iterator<Item = Look>) -> Option<Self> {
+        const MOST: usize = 3;
+        /// Two clocks that are read one after the other are not further apart.
+        const UNINTERRUPTED: Duration = Duration::from_micros(1);
+        /// Clocks that only the system can read are slower.
+        const WIDEST: Duration = Duration::from_micros(10);
+        let mut narrowest: Option<(Duration, Self)> = None;
+        for look in looks.take(MOST) {
+            let width = look.after.saturating_duration_since(look.before);
+            if narrowest.is_none_or(|(known, _)| width < known) {
+                let moment = Self {
+                    monotonic: look.before + width / 2,
+                    wall: look.wall,
+                };
+                narrowest = Some((width, moment));
+            }
+            if width < UNINTERRUPTED {
+                break;
+            }
+        }
+        narrowest
+            .filter(|&(width, _)| width < WIDEST)
+            .map(|(_, moment)| moment)
     }
-    both
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks of these widths in microseconds, at a wall clock that counts them.
+    fn looks(begin: Instant, widths: &[u64]) -> impl Iterator<Item = Look> {
+        let mut before = begin;
+        (1..).zip(widths).map(move |(number, &width)| {
+            let look = Look {
+                before,
+                wall: Duration::from_secs(number),
+                after: before + Duration::from_micros(width),
+            };
+            before = look.after;
+            look
+        })
+    }
+
+    #[test]
+    fn the_narrowest_look_at_both_clocks_counts_and_none_that_is_wide() {
+        let begin = Instant::now();
+        let moment = |after_us, number| {
+            Some(Moment {
+                monotonic: begin + Duration::from_micros(after_us),
+                wall: Duration::from_secs(number),
+            })
+        };
+        let of = |widths: &[u64]| Moment::of(looks(begin, widths));
+        // The first one that nothing came between is enough.
+        assert_eq!(of(&[0, 0]), moment(0, 1));
+        assert_eq!(of(&[5000, 0, 0]), moment(5000, 2));
+        // None of a slow clock is that narrow.
+        assert_eq!(of(&[8, 4, 6]), moment(10, 2));
+        // Each was interrupted: a stamp would be off by no one knows how much.
+        assert_eq!(of(&[10, 5000, 12]), None);
+        // It does not go on for ever.
+        assert_eq!(of(&[100, 100, 100, 0]), None);
+        assert_eq!(of(&[]), None);
+    }
 }

@@ -58,4 +58,5 @@ mod suite_history;
 mod support;
 mod telemetry;
 mod tls;
+mod turns;
 mod verdict;

@@ -1,0 +1,93 @@
+//! Users whose answers come together: all of them read before the first one sends again.
+
+use crate::support::{FakeWall, Kept, header, plan_with, scenario_text};
+use bench::engine::ports::{
+    Call, Client, ConnectionUse, Exchange, Sink as _, Slot, Stop, Target, Told,
+};
+use bench::engine::{self, Placement, Ports, RunClock};
+use bench::record::{Entry, Outcome, StepTimes};
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+/// A target that answers after a fixed time, and writes down who sends and who reads.
+#[derive(Clone, Default)]
+struct Noted(Arc<Mutex<String>>);
+
+impl Target for Noted {
+    type Client = Self;
+
+    fn client(&self) -> Self {
+        self.clone()
+    }
+
+    fn set_token(&self, _: &str) {}
+
+    async fn token_refused(&self) {
+        pending().await
+    }
+}
+
+impl Client for Noted {
+    type Slot = Self;
+
+    fn open(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Slot for Noted {
+    async fn exchange(&mut self, _: Call<'_>) -> Exchange {
+        let sent = Instant::now();
+        self.0.lock().unwrap().push('s');
+        sleep(Duration::from_millis(10)).await;
+        self.0.lock().unwrap().push('r');
+        Exchange {
+            outcome: Outcome::Ok,
+            sent: Some(sent),
+            first_byte: Some(Instant::now()),
+            end: Instant::now(),
+            received_by_kernel: None,
+            steps: StepTimes::default(),
+            failure: None,
+            told: Told::default(),
+            connection: ConnectionUse::default(),
+            bytes_sent: 0,
+            bytes_received: 0,
+            stream: None,
+        }
+    }
+}
+
+#[test]
+fn users_read_what_has_come_before_they_send_again() {
+    let phase = "[[phase]]\nname = \"only\"\nconcurrency = 5\ncount = 20";
+    let plan = plan_with(&scenario_text(phase), 1, &[]);
+    let noted = Noted::default();
+    let mut sink = Kept::default();
+    let started = Entry::RunStarted(Box::new(header(&plan)));
+    sink.entry(started).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let (_open, stop) = watch::channel(Stop::Go);
+        let ports = Ports {
+            target: noted.clone(),
+            probes: Vec::new(),
+            absent: Vec::new(),
+            sink: &mut sink,
+            stop,
+            wall: &FakeWall::default(),
+            logged_in: None,
+            placement: Placement::SameThread,
+        };
+        engine::run(&plan, RunClock::start(), ports).await.unwrap();
+    });
+    assert_eq!(*noted.0.lock().unwrap(), "sssssrrrrr".repeat(4));
+}
