@@ -134,6 +134,12 @@ impl Recorder {
     pub(super) fn begin(&mut self, ticket: &Ticket) {
         self.rotate(ticket.taken_ns);
         self.count_in_flight(ticket.taken_ns);
+        // A worker that stood still begins what was taken up in the past, of which the time has been counted
+        // without this one.
+        let missed = self
+            .window
+            .overlap(ticket.taken_ns, self.in_flight_since_ns);
+        self.current.counts.in_flight_ns += missed;
         self.waiting -= 1;
         self.in_flight += 1;
     }

@@ -416,6 +416,38 @@ fn ctrl_c_twice_does_not_wait() {
     );
 }
 
+/// Users that should have gone on meanwhile are behind by the length of the stop; they count as in flight
+/// since then, in every book.
+#[test]
+fn a_generator_that_was_stopped_for_a_while_says_so_and_its_books_agree() {
+    let server = Tcp::serve(Manner::Answer(
+        200,
+        b"ok".to_vec(),
+        Duration::from_millis(30),
+    ));
+    let phase = SHORT
+        .replace("3s", "5s")
+        .replace("concurrency = 4", "concurrency = 20\nthink_time = \"50ms\"");
+    let bench = Bench::with(&scenario(&server.url(), &phase));
+    let mut child = bench.command(&["run", "scenario.toml"]).spawn().unwrap();
+    bench.await_seconds(&mut child, 2);
+    signal(&child, "STOP");
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&child, "CONT");
+    let said = Said::from(child.wait_with_output().unwrap()).exits(3);
+    assert!(
+        said.last_line().contains("the generator stood still for 1"),
+        "{}",
+        said.last_line()
+    );
+    let run = bench.run_json();
+    let doubts = run["doubts"].as_array().unwrap().iter();
+    let of_books: Vec<_> = doubts
+        .filter(|doubt| doubt["doubt"] == "little_mismatch")
+        .collect();
+    assert!(of_books.is_empty(), "{of_books:?}");
+}
+
 #[test]
 fn a_killed_run_is_reported_from_its_journal() {
     let server = good();
