@@ -1,7 +1,8 @@
 //! How often the verdicts err, by seeded simulation, and how long they take.
 //!
 //! `cargo bench --bench verdict` prints the figures; `-- --write` also keeps them in `results.json` and
-//! writes the tables of `docs/statistics.md`; `-- --quick` takes a fifth of the repetitions, and `-- --speed` only times the judging.
+//! writes the tables of `docs/statistics.md`; `-- --quick` takes a fifth of the repetitions, and
+//! `-- percentile_gates early` measures these sections only and keeps the others as they are.
 #![expect(clippy::print_stdout, reason = "the tables are the result")]
 
 mod comparisons;
@@ -13,6 +14,28 @@ mod tables;
 use bench::stats::{ALPHA, Budget, Envelope, Finding, growth};
 use serde_json::{Value, json};
 
+/// Measures with so many repetitions.
+type Measure = fn(u32) -> Value;
+
+/// What is measured, each by its name in the results.
+const SECTIONS: [(&str, Measure); 9] = [
+    ("percentile_gates", |repetitions| {
+        gates::tables(gates::Objection::Slower, repetitions * 3)
+    }),
+    ("percentile_far", |repetitions| gates::far(repetitions * 3)),
+    ("error_rate", |repetitions| {
+        gates::tables(gates::Objection::NotOk, repetitions * 3)
+    }),
+    ("early", gates::early),
+    ("early_queue", gates::early_of_a_queue),
+    ("leaks_1h", |repetitions| leaks(1.0, repetitions)),
+    ("leaks_8h", |repetitions| leaks(8.0, repetitions / 4)),
+    ("comparison", |repetitions| {
+        comparisons::tables(repetitions * 40)
+    }),
+    ("judging_8h", |_| speed::judging()),
+];
+
 fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
     // `cargo test` builds and runs benches too; it wants to know that they work, not how well.
@@ -21,24 +44,33 @@ fn main() {
         return;
     }
     let repetitions = if quick { 20 } else { 100 };
-    if std::env::args().any(|arg| arg == "--speed") {
-        speed::judging();
-        return;
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
+    let mut result = kept();
+    for (name, measure) in SECTIONS {
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            result[name] = measure(repetitions);
+        }
     }
-    let result = json!({
-        "percentile_gates": gates::tables(gates::Objection::Slower, repetitions * 3),
-        "error_rate": gates::tables(gates::Objection::NotOk, repetitions * 3),
-        "early": gates::early(repetitions),
-        "early_queue": gates::early_of_a_queue(repetitions),
-        "leaks_1h": leaks(1.0, repetitions),
-        "leaks_8h": leaks(8.0, repetitions / 4),
-        "comparison": comparisons::tables(repetitions * 40),
-        "judging_8h": speed::judging(),
-    });
     println!("\n{result}");
     if std::env::args().any(|arg| arg == "--write") {
         write(&result);
     }
+}
+
+/// What was measured before; what is measured now takes its place.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this reads a file of the repository"
+)]
+fn kept() -> Value {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("benches/verdict/results.json"));
+    text.ok()
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_else(|| json!({}))
 }
 
 /// Keeps the figures, and puts them into the page.

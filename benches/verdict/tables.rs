@@ -11,6 +11,7 @@ pub(crate) fn all(results: &Value) -> Vec<(&'static str, String)> {
             "percentile-gates",
             percentile_gates(&results["percentile_gates"]),
         ),
+        ("percentile-far", percentile_far(&results["percentile_far"])),
         ("error-rate", percentile_gates(&results["error_rate"])),
         (
             "early",
@@ -68,8 +69,19 @@ fn rows(of: &Value) -> impl Iterator<Item = (&String, &Vec<Value>)> {
         .filter_map(|(name, cells)| Some((name, cells.as_array()?)))
 }
 
+const WINDOWS: &str = "| latencies | 30 s | 60 s | 300 s | 1800 s |\n|---|---|---|---|---|\n";
+
+fn percentile_far(of: &Value) -> String {
+    let mut text = WINDOWS.to_owned();
+    for (name, cells) in rows(of) {
+        let cells: Vec<String> = cells.iter().map(percent).collect();
+        text.push_str(&format!("| {name} | {} |\n", cells.join(" | ")));
+    }
+    text
+}
+
 fn percentile_gates(of: &Value) -> String {
-    let mut text = "| latencies | 300 s | 1800 s |\n|---|---|---|\n".to_owned();
+    let mut text = WINDOWS.to_owned();
     for (name, cells) in rows(of) {
         let cells: Vec<String> = cells
             .iter()

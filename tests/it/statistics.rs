@@ -39,9 +39,11 @@ fn what_was_measured_keeps_the_promises() {
         "AR 0.9, 20 %",
         "AR 0.98, 50 %",
         "M/M/1 at 0.9",
+        "hiccups",
     ] {
-        // On the limit every verdict is wrong; 300 runs show 5 % to two and a half points, 100 to four.
-        for cell in results["percentile_gates"][process].as_array().unwrap() {
+        // On the limit every verdict is wrong; 300 runs show 5 % to two and a half points, 100 to four. Windows of 30
+        // and 60 s come first, which show little of what lasts longer.
+        for cell in &results["percentile_gates"][process].as_array().unwrap()[2..] {
             assert!(
                 number(&cell[0]) <= 0.075 && number(&cell[1]) <= 0.075,
                 "{process}: {cell}"
@@ -53,12 +55,26 @@ fn what_was_measured_keeps_the_promises() {
             "{process}: {early}"
         );
     }
+    // Hiccups far below the limit do not keep a quiet service from passing.
+    let below = &results["percentile_far"]["hiccups below"];
+    assert!(
+        number(&below[0]) >= 0.85 && number(&below[1]) >= 0.9,
+        "{below}"
+    );
     // Far from the limit half of the requests and more are saved: of a queue in a phase of two hours.
     let queue = &results["early_queue"]["2 h"];
     assert!(number(&queue[0][0]) <= 0.10, "{queue}");
     assert!(number(&queue[2][2]) <= 0.5, "{queue}");
-    for process in ["independent", "AR 0.9, 20 %", "AR 0.98, 50 %", "stalls"] {
-        for cell in results["error_rate"][process].as_array().unwrap() {
+    // Five minutes do not tell of errors that hang on a queue or on moods of a hundred seconds, which the page says.
+    for (process, shortest) in [
+        ("independent", 2),
+        ("AR 0.9, 20 %", 2),
+        ("stalls", 2),
+        ("hiccups", 2),
+        ("AR 0.98, 50 %", 3),
+        ("M/M/1 at 0.9", 3),
+    ] {
+        for cell in &results["error_rate"][process].as_array().unwrap()[shortest..] {
             assert!(
                 number(&cell[0]) <= 0.075 && number(&cell[1]) <= 0.075,
                 "{process}: {cell}"
@@ -73,6 +89,11 @@ fn what_was_measured_keeps_the_promises() {
         assert!(of(4) >= 0.90 && of(5) >= 0.90, "{spread}: {cells}");
     }
     // Far from the limit at least half of the requests are saved.
-    let independent = &results["early"]["independent"];
-    assert!(number(&independent[1][2]) < 0.5 && number(&independent[3][2]) < 0.5);
+    for process in ["independent", "AR 0.9, 20 %"] {
+        let early = &results["early"][process];
+        assert!(
+            number(&early[1][2]) < 0.5 && number(&early[3][2]) < 0.5,
+            "{process}: {early}"
+        );
+    }
 }
