@@ -5,7 +5,7 @@
 //! phase: its memory is bounded however long that goes on.
 
 use super::Verdict;
-use super::requests::{Objection, Objections, Room, allowed_share};
+use super::objection::{Objection, Objections, Room, allowed_share};
 use crate::gate::{self, Gate};
 use crate::record::{
     INTERVAL_NS, Interval, PackedLatencies, PartIndex, PhaseInfo, PhaseRecord, Population,

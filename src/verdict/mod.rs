@@ -9,6 +9,7 @@ mod gates;
 mod generator;
 mod growth;
 mod lookout;
+mod objection;
 mod requests;
 mod scaling;
 mod suite;

@@ -1,7 +1,7 @@
 //! Requests over the limits of all gates of a judgement, second by second, counted in one pass over the
 //! histograms: a soak of hours has tens of thousands of seconds, and a summary of it dozens of limits.
 
-use super::requests::Objection;
+use super::objection::Objection;
 use super::{ScopedGate, Subject, phases_of};
 use crate::gate::LatencyKind;
 use crate::record::{Over, PartIndex, PhaseRecord, RunRecord};

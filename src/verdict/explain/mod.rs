@@ -5,7 +5,7 @@
 
 mod circumstances;
 
-use super::requests::Objection;
+use super::objection::Objection;
 use super::{GateResult, Subject, Verdict};
 use crate::gate::{LatencyKind, Metric};
 use crate::record::{Distribution as _, Doubt, Errors, PhaseRecord, RunRecord};
