@@ -27,7 +27,7 @@ impl Target for Noted {
     fn set_token(&self, _: &str) {}
 
     async fn token_refused(&self) {
-        pending().await
+        pending::<()>().await;
     }
 }
 
