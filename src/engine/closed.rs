@@ -109,7 +109,7 @@ async fn run_user<S: Slot>(users: Rc<Users>, slot: usize, mut connection: S) {
         intended_ns = active_ns;
         if intended_ns > passed_ns && intended_ns > shared.now_ns() {
             shared.pause_until(intended_ns).await;
-        } else {
+        } else if connection.sends_alone() {
             // Whoever has an answer now reads it first, and then all of them send. A server that has been
             // asked for one thing falls asleep before the next one comes, and has to be woken each time.
             tokio::task::yield_now().await;

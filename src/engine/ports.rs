@@ -42,6 +42,12 @@ pub trait Slot: 'static {
     /// again then.
     fn exchange(&mut self, call: Call<'_>) -> impl Future<Output = Exchange>;
 
+    /// Whether each of its requests goes out by itself. Where slots share a connection, what they send in
+    /// one turn goes out together.
+    fn sends_alone(&self) -> bool {
+        true
+    }
+
     /// Takes back the [`StreamTimes::gaps_ns`] of its last exchange, so that their memory is used again.
     fn reclaim(&mut self, _gaps_ns: Vec<u64>) {}
 }

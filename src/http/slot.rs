@@ -140,6 +140,10 @@ impl<C: Connect> Slot for HttpSlot<C> {
         }
     }
 
+    fn sends_alone(&self) -> bool {
+        matches!(self.carrier, Carrier::Http1(_))
+    }
+
     fn reclaim(&mut self, gaps_ns: Vec<u64>) {
         self.answer.reclaim(gaps_ns);
     }
