@@ -1,4 +1,5 @@
-//! Users whose answers come together: all of them read before the first one sends again.
+//! Users whose answers come together: all of them read before the first one sends again, where what each sends goes
+//! out by itself.
 
 use crate::support::{FakeWall, Kept, header, plan_with, scenario_text};
 use bench::engine::ports::{
@@ -14,8 +15,11 @@ use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 /// A target that answers after a fixed time, and writes down who sends and who reads.
-#[derive(Clone, Default)]
-struct Noted(Arc<Mutex<String>>);
+#[derive(Clone)]
+struct Noted {
+    notes: Arc<Mutex<String>>,
+    sends_alone: bool,
+}
 
 impl Target for Noted {
     type Client = Self;
@@ -40,11 +44,15 @@ impl Client for Noted {
 }
 
 impl Slot for Noted {
+    fn sends_alone(&self) -> bool {
+        self.sends_alone
+    }
+
     async fn exchange(&mut self, _: Call<'_>) -> Exchange {
         let sent = Instant::now();
-        self.0.lock().unwrap().push('s');
+        self.notes.lock().unwrap().push('s');
         sleep(Duration::from_millis(10)).await;
-        self.0.lock().unwrap().push('r');
+        self.notes.lock().unwrap().push('r');
         Exchange {
             outcome: Outcome::Ok,
             sent: Some(sent),
@@ -62,11 +70,14 @@ impl Slot for Noted {
     }
 }
 
-#[test]
-fn users_read_what_has_come_before_they_send_again() {
+/// Who sends and who reads, of five users that send four requests each.
+fn turns(sends_alone: bool) -> String {
     let phase = "[[phase]]\nname = \"only\"\nconcurrency = 5\ncount = 20";
     let plan = plan_with(&scenario_text(phase), 1, &[]);
-    let noted = Noted::default();
+    let target = Noted {
+        notes: Arc::default(),
+        sends_alone,
+    };
     let mut sink = Kept::default();
     let started = Entry::RunStarted(Box::new(header(&plan)));
     sink.entry(started).unwrap();
@@ -78,7 +89,7 @@ fn users_read_what_has_come_before_they_send_again() {
     LocalSet::new().block_on(&runtime, async {
         let (_open, stop) = watch::channel(Stop::Go);
         let ports = Ports {
-            target: noted.clone(),
+            target: target.clone(),
             probes: Vec::new(),
             absent: Vec::new(),
             sink: &mut sink,
@@ -89,5 +100,17 @@ fn users_read_what_has_come_before_they_send_again() {
         };
         engine::run(&plan, RunClock::start(), ports).await.unwrap();
     });
-    assert_eq!(*noted.0.lock().unwrap(), "sssssrrrrr".repeat(4));
+    let notes = target.notes.lock().unwrap();
+    notes.clone()
+}
+
+#[test]
+fn users_read_what_has_come_before_they_send_again() {
+    assert_eq!(turns(true), "sssssrrrrr".repeat(4));
+}
+
+#[test]
+fn users_that_share_a_connection_send_at_once() {
+    let expected = format!("sssss{}rrrrr", "rs".repeat(15));
+    assert_eq!(turns(false), expected);
 }
