@@ -435,17 +435,17 @@ fn a_generator_that_was_stopped_for_a_while_says_so_and_its_books_agree() {
     std::thread::sleep(Duration::from_millis(1500));
     signal(&child, "CONT");
     let said = Said::from(child.wait_with_output().unwrap()).exits(3);
+    // How long, and what else weakens the run, depends on what this machine does meanwhile.
     assert!(
-        said.last_line().contains("the generator stood still for 1"),
+        said.stdout.contains("the generator stood still for"),
         "{}",
-        said.last_line()
+        said.stdout
     );
-    let run = bench.run_json();
-    let doubts = run["doubts"].as_array().unwrap().iter();
-    let of_books: Vec<_> = doubts
-        .filter(|doubt| doubt["doubt"] == "little_mismatch")
-        .collect();
-    assert!(of_books.is_empty(), "{of_books:?}");
+    assert!(
+        !said.stdout.contains("Little's law does not hold"),
+        "{}",
+        said.stdout
+    );
 }
 
 #[test]
