@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 type Measure = fn(u32) -> Value;
 
 /// What is measured, each by its name in the results.
-const SECTIONS: [(&str, Measure); 9] = [
+const SECTIONS: [(&str, Measure); 10] = [
     ("percentile_gates", |repetitions| {
         gates::tables(gates::Objection::Slower, repetitions * 3)
     }),
@@ -27,6 +27,7 @@ const SECTIONS: [(&str, Measure); 9] = [
         gates::tables(gates::Objection::NotOk, repetitions * 3)
     }),
     ("early", gates::early),
+    ("early_far", gates::early_far),
     ("early_queue", gates::early_of_a_queue),
     ("leaks_1h", |repetitions| leaks(1.0, repetitions)),
     ("leaks_8h", |repetitions| leaks(8.0, repetitions / 4)),

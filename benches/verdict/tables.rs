@@ -22,6 +22,20 @@ pub(crate) fn all(results: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
         (
+            "early-far",
+            early(
+                &results["early_far"],
+                "p99",
+                &[
+                    "a tenth of the limit",
+                    "a fifth",
+                    "a half",
+                    "twice",
+                    "five times",
+                ],
+            ),
+        ),
+        (
             "early-queue",
             early(
                 &results["early_queue"],
@@ -99,6 +113,9 @@ fn early(of: &Value, what: &str, truths: &[&str]) -> String {
         let cells: Vec<String> = cells
             .iter()
             .map(|cell| {
+                if cell.is_null() {
+                    return "–".to_owned();
+                }
                 let time = number(&cell[2]) * 100.0;
                 format!(
                     "{} / {} in {time:.0} %",

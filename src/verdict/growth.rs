@@ -403,6 +403,10 @@ fn explain(gate: &ScopedGate, growth: &Growth, evidence: &GrowthEvidence, quantu
                 Unclear::LevellingOff => {
                     "it is levelling off and has not settled; a longer run would tell".to_owned()
                 }
+                Unclear::Wanders(needed) => format!(
+                    "it wanders without coming back, so that three times {limit} could hide in it; it takes about {}",
+                    time(needed)
+                ),
                 Unclear::Close(needed) => format!(
                     "{limit} lies between the bounds; about {} of the same would decide",
                     time(needed)

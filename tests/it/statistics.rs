@@ -34,6 +34,16 @@ fn what_was_measured_keeps_the_promises() {
     assert!(number(&results["leaks_1h"]["false_fail"]) <= 0.01);
     assert_eq!(number(&results["leaks_8h"]["false_fail"]), 0.0);
     assert!(number(&results["leaks_1h"]["pass"]) > 0.46);
+    for hours in ["leaks_1h", "leaks_8h"] {
+        for (shape, rates) in results[hours]["fail_pass"].as_object().unwrap() {
+            // Three times the budget and ten times.
+            for at in [3, 4] {
+                assert_eq!(number(&rates[at][1]), 0.0, "{hours}, {shape}: {rates}");
+            }
+        }
+    }
+    let leaking = |shape: &str| number(&results["leaks_1h"]["fail_pass"][shape][3][0]);
+    assert!(leaking("white") >= 0.95 && leaking("ar.98") >= 0.85);
     for process in [
         "independent",
         "AR 0.9, 20 %",
@@ -88,7 +98,24 @@ fn what_was_measured_keeps_the_promises() {
         assert!(of(3) >= 0.95, "{spread}: same {}", of(3));
         assert!(of(4) >= 0.90 && of(5) >= 0.90, "{spread}: {cells}");
     }
-    // Far from the limit at least half of the requests are saved.
+    // Where the p99 is a fifth of the limit or less at least half of the requests are saved, whatever the latencies, and
+    // where it is five times the limit, unless no more than twice the allowed share is ever slow.
+    for (process, cells) in results["early_far"].as_object().unwrap() {
+        for met in [&cells[0], &cells[1]] {
+            assert!(
+                number(&met[0]) >= 0.9 && number(&met[2]) < 0.5,
+                "{process}: {cells}"
+            );
+        }
+        let missed = &cells[4];
+        if !missed.is_null() && process != "hiccups" {
+            assert!(
+                number(&missed[1]) >= 0.9 && number(&missed[2]) < 0.5,
+                "{process}: {cells}"
+            );
+        }
+    }
+    // And by the share over it.
     for process in ["independent", "AR 0.9, 20 %"] {
         let early = &results["early"][process];
         assert!(

@@ -3,7 +3,8 @@
 //! A line competes with curves that level off, each alone and with a line added, by Akaike's
 //! criterion for small samples (Hurvich and Tsai 1989).
 
-use super::slope::{Fit, Slope, least_squares, line, steps};
+use super::slope::{Fit, Slope, changes, least_squares, line, steps};
+use super::walk;
 
 /// What the competition says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,6 +22,9 @@ pub(super) struct Saturation {
     pub(super) noise: (f64, f64),
     /// Where a ramp that ends explains the data best: the share of the window at which it ends.
     pub(super) ends_at: Option<f64>,
+    /// What may remain of the slope, with what the curve itself still adds, if what the best curve with a line
+    /// leaves over is a random walk; `None` where it is none.
+    pub(super) walk: Option<f64>,
 }
 
 impl Saturation {
@@ -29,6 +33,7 @@ impl Saturation {
         Self {
             terminal: self.terminal.per_second(block_s),
             terminal_upper: self.terminal_upper / block_s,
+            walk: self.walk.map(|most| most / block_s),
             ..self
         }
     }
@@ -50,6 +55,7 @@ struct Candidate {
     /// What the curve itself adds per step at the end of the window, with the line beside it.
     still_adding: f64,
     ends_at: Option<f64>,
+    walk: Option<f64>,
 }
 
 impl Candidate {
@@ -82,6 +88,11 @@ pub(super) fn saturation(z: &[f64], least_variance: f64, alpha: f64) -> Saturati
                 noise: both.noise(),
                 still_adding: both.coefficients[1] * last_step,
                 ends_at,
+                walk: both.is_a_walk(walk::BESIDE_A_CURVE).then(|| {
+                    let changes = changes(&[curve, steps(n)], z);
+                    let adding = changes.coefficients[0] * last_step;
+                    changes.walks_at_most(1.0, walk::ALPHA) + adding.max(0.0)
+                }),
             }
         })
         .collect();
@@ -112,6 +123,7 @@ pub(super) fn saturation(z: &[f64], least_variance: f64, alpha: f64) -> Saturati
         terminal_upper,
         noise: best.noise,
         ends_at: best.ends_at,
+        walk: best.walk,
     }
 }
 

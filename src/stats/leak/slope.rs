@@ -157,10 +157,26 @@ impl Fit {
             && structured(&self.residuals)
     }
 
-    /// The same, for residuals worth this many independent ones.
+    /// Whether the residuals are as correlated as those of a random walk: the coefficient test of Dickey and
+    /// Fuller (1979), `n(1 − r) < threshold`, with the threshold for what was taken out of them.
+    pub(super) fn is_a_walk(&self, threshold: f64) -> bool {
+        let n = self.residuals.len() as f64;
+        n * (1.0 - autocorrelation(&self.residuals, 1)) < threshold
+    }
+
+    /// The last coefficient with bounds, for residuals worth this many independent ones.
     pub(super) fn last_with_size(&self, alpha: f64, independent: f64) -> Slope {
         let n = self.residuals.len() as f64;
         self.bounds(alpha, independent, (n / independent.max(1.0)).sqrt())
+    }
+
+    /// An upper bound of the last coefficient of a fit on [`changes`] of means of a random walk, each over so many
+    /// steps, one or more. Such changes are correlated (Working 1960), by a quarter where it is one step, so that
+    /// the variance of their sum is `w / (1 − 1/(3w))` times what it is for independent ones.
+    pub(super) fn walks_at_most(&self, steps: f64, alpha: f64) -> f64 {
+        let freedom = self.residuals.len() as f64 - self.coefficients.len() as f64;
+        let inflation = steps / (1.0 - 1.0 / (3.0 * steps));
+        self.bounds(alpha, freedom + 2.0, inflation.sqrt()).upper
     }
 
     fn bounds(&self, alpha: f64, independent: f64, inflation: f64) -> Slope {
@@ -228,6 +244,14 @@ fn take_out(direction: &[f64], rest: &mut [f64]) -> f64 {
         .zip(direction)
         .for_each(|(entry, unit)| *entry -= along * unit);
     along
+}
+
+/// A fit on the changes from one value to the next, whose residuals are independent where those of the values
+/// are a random walk; columns without their constant, which has no changes.
+pub(super) fn changes(columns: &[Vec<f64>], values: &[f64]) -> Fit {
+    let change = |of: &[f64]| of.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let columns: Vec<Vec<f64>> = columns.iter().map(|column| change(column)).collect();
+    least_squares(&columns, &change(values))
 }
 
 /// A straight line by least squares.
