@@ -7,7 +7,9 @@ use crate::schedule::{Closed, part_of};
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -92,37 +94,57 @@ impl Users {
 }
 
 /// One user: one request after the other until the phase closes.
-async fn run_user<S: Slot>(users: Rc<Users>, slot: usize, mut connection: S) {
-    let shared = &users.shared;
-    let orders = &shared.orders;
-    let mut random = shared.random(&[orders.worker as u64, slot as u64]);
-    // Neighbouring users sit on different workers, so that a ramp loads all of them.
-    let user = (orders.worker + slot * orders.workers) as u64;
-    let think_ns = u64::try_from(users.load.think_time.as_nanos()).unwrap_or(u64::MAX);
-    let mut intended_ns = orders.started_ns;
-    // A time that has come: nobody need look at the clock for what was intended until then.
-    let mut passed_ns = 0;
-    loop {
-        let Some(active_ns) = users.when_active(user, intended_ns) else {
-            return;
-        };
-        intended_ns = active_ns;
-        if intended_ns > passed_ns && intended_ns > shared.now_ns() {
-            shared.pause_until(intended_ns).await;
-        } else if connection.sends_alone() {
-            // Whoever has an answer now reads it first, and then all of them send. A server that has been
-            // asked for one thing falls asleep before the next one comes, and has to be woken each time.
-            tokio::task::yield_now().await;
-        }
-        if !users.take(slot, intended_ns, &mut random) {
-            return;
-        }
-        let (end_ns, reachable) = shared.exchange(slot, &mut connection, &mut random).await;
-        passed_ns = end_ns;
-        intended_ns = end_ns.saturating_add(think_ns);
-        if !reachable {
-            let pause_ns = u64::try_from(PAUSE_AFTER_FAILED_CONNECT.as_nanos()).unwrap_or(u64::MAX);
-            intended_ns = intended_ns.max(shared.now_ns().saturating_add(pause_ns));
+// What it is given is used where it lies: an `async fn` would move it within its future, which would have
+// room for it twice.
+#[expect(clippy::manual_async_fn, reason = "see above")]
+fn run_user<S: Slot>(users: Rc<Users>, slot: usize, mut connection: S) -> impl Future<Output = ()> {
+    async move {
+        let shared = &users.shared;
+        let orders = &shared.orders;
+        let mut random = shared.random(&[orders.worker as u64, slot as u64]);
+        // Neighbouring users sit on different workers, so that a ramp loads all of them.
+        let user = (orders.worker + slot * orders.workers) as u64;
+        let think_ns = u64::try_from(users.load.think_time.as_nanos()).unwrap_or(u64::MAX);
+        let mut intended_ns = orders.started_ns;
+        // A time that has come: nobody need look at the clock for what was intended until then.
+        let mut passed_ns = 0;
+        loop {
+            let Some(active_ns) = users.when_active(user, intended_ns) else {
+                return;
+            };
+            intended_ns = active_ns;
+            if intended_ns > passed_ns && intended_ns > shared.now_ns() {
+                shared.pause_until(intended_ns).await;
+            } else if connection.sends_alone() {
+                // Whoever has an answer now reads it first, and then all of them send. A server that has been
+                // asked for one thing falls asleep before the next one comes, and has to be woken each time.
+                let_others_go_first().await;
+            }
+            if !users.take(slot, intended_ns, &mut random) {
+                return;
+            }
+            let (end_ns, reachable) = shared.exchange(slot, &mut connection, &mut random).await;
+            passed_ns = end_ns;
+            intended_ns = end_ns.saturating_add(think_ns);
+            if !reachable {
+                let pause_ns =
+                    u64::try_from(PAUSE_AFTER_FAILED_CONNECT.as_nanos()).unwrap_or(u64::MAX);
+                intended_ns = intended_ns.max(shared.now_ns().saturating_add(pause_ns));
+            }
         }
     }
+}
+
+/// Ready once every task that is ready now has had its turn. The runtime's own `yield_now` would have the waker
+/// cloned, kept until the sockets have been looked at, and the task touched once more when it no longer is in
+/// the processor's caches.
+fn let_others_go_first() -> impl Future<Output = ()> {
+    let mut is_last = false;
+    poll_fn(move |cx| {
+        if std::mem::replace(&mut is_last, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
 }

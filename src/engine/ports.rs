@@ -40,7 +40,7 @@ pub trait Slot: 'static {
     ///
     /// A failing target is an outcome, not an error. The future may be dropped; the slot is not used
     /// again then.
-    fn exchange(&mut self, call: Call<'_>) -> impl Future<Output = Exchange>;
+    fn exchange<'a>(&'a mut self, call: Call<'a>) -> impl Future<Output = Exchange> + 'a;
 
     /// Whether each of its requests goes out by itself. Where slots share a connection, what they send in
     /// one turn goes out together.

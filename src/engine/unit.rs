@@ -104,32 +104,32 @@ impl<S: Slot, W: Witness> Way<'_, S, W> {
         let mut first_sent = None;
         let mut retries = 0;
         loop {
-            let call = Call {
-                request: send.request,
-                number: self.errand.number,
-                random: self.errand.random,
-                deadline: taken + self.errand.timeout,
-                token_events: self.errand.token_events,
-                captured,
-            };
-            let mut exchange = self.slot.exchange(call).await;
-            self.witness.exchanged(step, taken, &exchange);
-            first_sent = first_sent.or(exchange.sent);
-            let pause = match pause_before_retry(send, &exchange, retries) {
-                Some(Ok(pause)) => pause,
-                given_up => {
-                    exchange.sent = first_sent;
-                    if let (Some(Err(why)), Some(failure)) = (given_up, &mut exchange.failure) {
-                        say_why(why, retries, failure);
+            // Gone before the pause: what is kept over it is room in every slot.
+            let until = {
+                let call = Call {
+                    request: send.request,
+                    number: self.errand.number,
+                    random: self.errand.random,
+                    deadline: taken + self.errand.timeout,
+                    token_events: self.errand.token_events,
+                    captured,
+                };
+                let mut exchange = self.slot.exchange(call).await;
+                self.witness.exchanged(step, taken, &exchange);
+                first_sent = first_sent.or(exchange.sent);
+                match pause_before_retry(send, &exchange, retries) {
+                    Some(Ok(pause)) => exchange.end + pause,
+                    given_up => {
+                        exchange.sent = first_sent;
+                        if let (Some(Err(why)), Some(failure)) = (given_up, &mut exchange.failure) {
+                            say_why(why, retries, failure);
+                        }
+                        return exchange;
                     }
-                    return exchange;
                 }
             };
             self.witness.retries(step, retries == 0);
             retries += 1;
-            let until = exchange.end + pause;
-            // Gone before the pause: what is kept over it is room in every slot.
-            drop(exchange);
             sleep_until(until).await;
             taken = Instant::now();
         }

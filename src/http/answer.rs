@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 /// A body that a check looks into is kept up to this size.
 const LARGEST_CHECKED_BODY: usize = 4 * 1024 * 1024;
-/// Of a body that nobody looks into, so much is kept for error reports.
+/// Of the body of an answer that is reported as an error, so much is kept for that.
 const EXCERPT: usize = 1024;
 
 /// When bytes came.
@@ -49,29 +49,37 @@ impl Headers for HeaderMap {
     }
 }
 
-/// The answer to one request after the other; its memory is kept between them.
+/// The answer to one request after the other; its memory is kept between them. It is kept small: what a
+/// thousand slots touch for each request must stay in the processor's caches.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     status: u16,
     /// Whether the body is judged, and not only the status.
     looked_into: bool,
+    not_yet: bool,
+    /// Whether the body is read as a stream.
+    streams: bool,
     /// How much of the body is kept.
     keep: usize,
     length: usize,
     body: Vec<u8>,
     last: Option<Arrival>,
+    /// There since the first answer that had some.
+    extras: Option<Box<Extras>>,
+    /// There since the first answer that is one.
+    streaming: Option<Box<Streaming>>,
+}
+
+/// What few answers have.
+#[derive(Debug, Default)]
+struct Extras {
     /// The values of the headers that later steps use.
     headers: Vec<Option<Vec<u8>>>,
     retry_after: Option<Duration>,
     /// Where an answer sends the client that should not have.
     redirect: Option<String>,
-    not_yet: bool,
     /// What was captured for later steps.
     captured: Captured,
-    /// Whether the body is read as a stream.
-    streams: bool,
-    /// Apart, so that answers that are none carry no room for it; there since the first that is one.
-    streaming: Option<Box<Streaming>>,
 }
 
 /// What is read of a streamed answer.
@@ -86,16 +94,18 @@ impl Answer {
     pub(super) fn reset(&mut self) {
         self.status = 0;
         self.looked_into = false;
+        self.not_yet = false;
+        self.streams = false;
         self.keep = 0;
         self.length = 0;
         self.body.clear();
         self.last = None;
-        self.headers.clear();
-        self.retry_after = None;
-        self.redirect = None;
-        self.not_yet = false;
-        self.captured.clear();
-        self.streams = false;
+        if let Some(extras) = &mut self.extras {
+            extras.headers.clear();
+            extras.retry_after = None;
+            extras.redirect = None;
+            extras.captured.clear();
+        }
     }
 
     /// The head is there.
@@ -106,15 +116,19 @@ impl Answer {
         headers: &dyn Headers,
         at: Arrival,
     ) {
+        let is_right = plan.status_is_right(status);
         self.status = status;
-        self.looked_into = plan.needs_body() && plan.status_is_right(status);
+        self.looked_into = is_right && plan.needs_body();
+        self.streams = is_right && plan.stream().is_some();
         self.keep = if self.looked_into {
             LARGEST_CHECKED_BODY
-        } else {
+        } else if self.streams || !is_right {
             EXCERPT
+        } else {
+            // Only its connection can fail now, of which a body says nothing.
+            0
         };
         self.last = Some(at);
-        self.streams = plan.stream().is_some() && plan.status_is_right(status);
         if self.streams {
             let Streaming { reader, times } = &mut **self.streaming.get_or_insert_default();
             reader.reset();
@@ -124,18 +138,23 @@ impl Answer {
                 ..StreamTimes::default()
             };
         }
-        self.headers.extend(
-            plan.captured_headers()
-                .map(|name| headers.first(name).map(<[u8]>::to_vec)),
-        );
-        if !plan.status_is_right(status) {
+        let captured = plan
+            .captured_headers()
+            .map(|name| headers.first(name).map(<[u8]>::to_vec));
+        let mut captured = captured.peekable();
+        if captured.peek().is_some() {
+            self.extras.get_or_insert_default().headers.extend(captured);
+        }
+        if !is_right {
             if let Some(value) = headers.first("retry-after") {
-                self.retry_after = retry_after::read(value, headers.first("date"));
+                self.extras.get_or_insert_default().retry_after =
+                    retry_after::read(value, headers.first("date"));
             }
-            self.redirect = headers
-                .first("location")
-                .filter(|_| (300..400).contains(&status))
-                .map(|place| String::from_utf8_lossy(place).into_owned());
+            let place = headers.first("location");
+            if let Some(place) = place.filter(|_| (300..400).contains(&status)) {
+                self.extras.get_or_insert_default().redirect =
+                    Some(String::from_utf8_lossy(place).into_owned());
+            }
         }
         // The memory of an excerpt grows once.
         if self.looked_into
@@ -154,8 +173,10 @@ impl Answer {
         token_events: &Cell<u64>,
     ) {
         self.length += bytes.len();
-        let room = self.keep.saturating_sub(self.body.len());
-        self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if self.keep > 0 {
+            let room = self.keep.saturating_sub(self.body.len());
+            self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
         self.last = Some(at);
         if let Some((form, streaming)) = self.stream_of(plan) {
             let events = streaming.reader.feed(form, bytes);
@@ -210,19 +231,25 @@ impl Answer {
                 detail: format!("the body has {} bytes", self.length),
             });
         }
+        let headers = self.extras.as_ref().map(|extras| &*extras.headers);
         let received = Received {
             status: self.status,
             body: &self.body,
-            headers: &self.headers,
+            headers: headers.unwrap_or_default(),
         };
-        let judged = plan.judge(&received, row, &mut self.captured);
+        let mut captured = Captured::nothing();
+        let judged = plan.judge(&received, row, &mut captured);
+        if !captured.is_empty() {
+            self.extras.get_or_insert_default().captured = captured;
+        }
         self.not_yet = judged.map_err(|fault| self.redirected(fault))? == Judged::NotYet;
         Ok(())
     }
 
     /// A fault of an answer that says where to go instead.
     fn redirected(&self, mut fault: Fault) -> Fault {
-        if let Some(place) = &self.redirect {
+        let extras = self.extras.as_ref();
+        if let Some(place) = extras.and_then(|extras| extras.redirect.as_ref()) {
             fault.detail.push_str(&format!(
                 " to `{place}`; redirects are not followed: aim the request at it"
             ));
@@ -232,7 +259,9 @@ impl Answer {
 
     /// Adds what was captured to what earlier steps have.
     pub(super) fn hand_captured_to(&mut self, captured: &mut Captured) {
-        captured.append(&mut self.captured);
+        if let Some(extras) = &mut self.extras {
+            captured.append(&mut extras.captured);
+        }
     }
 
     /// What a complete answer says of what comes next.
@@ -240,7 +269,7 @@ impl Answer {
         Told {
             status: Some(self.status),
             not_yet: self.not_yet,
-            retry_after: self.retry_after,
+            retry_after: self.extras.as_ref().and_then(|extras| extras.retry_after),
         }
     }
 

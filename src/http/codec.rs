@@ -5,6 +5,7 @@
 
 use super::answer::Headers;
 use httparse::{Header, ParserConfig, Response, Status};
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 
 /// The longest head that is read, in bytes.
@@ -21,6 +22,50 @@ const LONGEST_CHUNK_META: u32 = 16 * 1024;
 const HEAD_TOO_LONG: NotHttp = NotHttp("the head of the answer is longer than 256 KiB");
 /// Memory of a cut head above this size is given back.
 const KEPT_CARRY: usize = 4096;
+/// The longest head that is remembered.
+const LONGEST_REMEMBERED: usize = 2048;
+
+thread_local! {
+    /// The head that was parsed last. A service sends the same one again and again, until the second or the
+    /// length changes: what is byte for byte the same need not be parsed again.
+    static LAST_HEAD: RefCell<Remembered> = const { RefCell::new(Remembered::nothing()) };
+}
+
+/// A head of a final answer, and what it says.
+struct Remembered {
+    /// All of it; empty before there is one.
+    bytes: Vec<u8>,
+    status: u16,
+    framing: Framing,
+}
+
+impl Remembered {
+    const fn nothing() -> Self {
+        Self {
+            bytes: Vec::new(),
+            status: 0,
+            framing: Framing {
+                body: State::Done,
+                persistent: false,
+            },
+        }
+    }
+
+    /// What these bytes say, if they begin with this head: its status, framing and length.
+    fn says(&self, bytes: &[u8]) -> Option<(u16, Framing, usize)> {
+        let is_it = !self.bytes.is_empty() && bytes.starts_with(&self.bytes);
+        is_it.then_some((self.status, self.framing, self.bytes.len()))
+    }
+
+    fn remember(&mut self, bytes: &[u8], status: u16, framing: Framing) {
+        if bytes.len() <= LONGEST_REMEMBERED {
+            self.bytes.clear();
+            self.bytes.extend_from_slice(bytes);
+            self.status = status;
+            self.framing = framing;
+        }
+    }
+}
 
 /// Bytes that are not HTTP/1.1, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +92,26 @@ struct Parsed<'a, 'b>(&'a [Header<'b>]);
 
 impl Headers for Parsed<'_, '_> {
     fn first(&self, name: &str) -> Option<&[u8]> {
-        self.0
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))
-            .map(|header| header.value)
+        first(self.0, name)
+    }
+}
+
+/// The value of the first header of this name.
+fn first<'b>(headers: &[Header<'b>], name: &str) -> Option<&'b [u8]> {
+    headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value)
+}
+
+/// The headers of a head that is known to be one; it is parsed when one of them is asked for.
+struct Unparsed<'a>(&'a [u8]);
+
+impl Headers for Unparsed<'_> {
+    fn first(&self, name: &str) -> Option<&[u8]> {
+        let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
+        let (_, head) = parse(self.0, &mut headers).ok()??;
+        first(head.headers, name)
     }
 }
 
@@ -187,11 +248,24 @@ impl Decoder {
     }
 
     fn head(&mut self, bytes: &[u8], listener: &mut impl Listener) -> Result<usize, NotHttp> {
+        if self.carry.is_empty()
+            && let Some((status, framing, length)) = LAST_HEAD.with_borrow(|last| last.says(bytes))
+        {
+            self.follow(status, framing);
+            listener.head(status, &Unparsed(&bytes[..length]));
+            return Ok(length);
+        }
+        self.new_head(bytes, listener)
+    }
+
+    /// Apart, because of the room that it takes on the stack.
+    #[inline(never)]
+    fn new_head(&mut self, bytes: &[u8], listener: &mut impl Listener) -> Result<usize, NotHttp> {
         let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
         let before = self.carry.len();
         if before == 0 {
             if let Some((length, head)) = parse(bytes, &mut headers)? {
-                self.take_head(&head, listener)?;
+                self.take_head(&bytes[..length], &head, listener)?;
                 return Ok(length);
             }
             self.carry.extend_from_slice(bytes);
@@ -204,7 +278,7 @@ impl Decoder {
                 let carry = std::mem::take(&mut self.carry);
                 let parsed = parse(&carry, &mut headers)?;
                 if let Some((length, head)) = parsed {
-                    self.take_head(&head, listener)?;
+                    self.take_head(&carry[..length], &head, listener)?;
                     self.carry = carry;
                     self.carry.clear();
                     // A parser that needs the last bytes to be sure cannot be done before them.
@@ -221,6 +295,7 @@ impl Decoder {
 
     fn take_head(
         &mut self,
+        bytes: &[u8],
         head: &Response<'_, '_>,
         listener: &mut impl Listener,
     ) -> Result<(), NotHttp> {
@@ -236,6 +311,14 @@ impl Decoder {
             return Ok(());
         }
         let framing = Framing::of(head)?;
+        LAST_HEAD.with_borrow_mut(|last| last.remember(bytes, status, framing));
+        self.follow(status, framing);
+        listener.head(status, &Parsed(head.headers));
+        Ok(())
+    }
+
+    /// What comes after the head of a final answer.
+    fn follow(&mut self, status: u16, framing: Framing) {
         self.persistent = framing.persistent;
         self.state = if self.bodiless || status == 204 || status == 304 {
             State::Done
@@ -245,8 +328,6 @@ impl Decoder {
         if self.state == State::UntilClose {
             self.persistent = false;
         }
-        listener.head(status, &Parsed(head.headers));
-        Ok(())
     }
 
     fn chunk(
@@ -353,6 +434,7 @@ fn parse<'h, 'b>(
 }
 
 /// How the end of an answer is told, and whether the connection lives on.
+#[derive(Clone, Copy, Debug)]
 struct Framing {
     body: State,
     persistent: bool,

@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::slot::{Ended, Order};
 use super::stream::Stream;
 use super::wire::{Wire, WireBuffer};
-use crate::plan::{Fault, RequestPlan};
+use crate::plan::{Draw, Fault, RequestPlan};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -54,12 +54,16 @@ impl<C: Connect> Http1<C> {
     }
 
     /// A request that is ready to be sent.
-    pub(super) fn attempt<'a>(&'a mut self, connect: &'a C, order: Order<'a>) -> Attempt<'a, C> {
+    pub(super) fn attempt<'a>(
+        &'a mut self,
+        connect: &'a C,
+        order: Order<'a>,
+        draw: &mut Draw<'_>,
+    ) -> Attempt<'a, C> {
         let Order {
             request,
             plan,
             row,
-            mut draw,
             answer,
             token_events,
         } = order;
@@ -67,26 +71,15 @@ impl<C: Connect> Http1<C> {
         Attempt {
             connect,
             open: &mut self.open,
+            uses: &mut self.uses,
             plan,
             row,
             wire,
-            bytes: wire.bytes(plan, row, &mut draw, &mut self.buffer),
+            bytes: wire.bytes(plan, row, draw, &mut self.buffer),
             decoder: &mut self.decoder,
             answer,
             token_events,
             write_fault: None,
-        }
-    }
-
-    /// The request is over, one way or another.
-    pub(super) fn settle(&mut self, progress: &Progress, given_up: bool, most_uses: Option<u64>) {
-        self.uses = match progress.connection.opened {
-            Some(_) => 1,
-            None => self.uses + 1,
-        };
-        // What may still come after it was given up belongs to no request any more.
-        if given_up || most_uses.is_some_and(|most| self.uses >= most) {
-            self.open = None;
         }
     }
 }
@@ -95,6 +88,8 @@ impl<C: Connect> Http1<C> {
 pub(super) struct Attempt<'a, C: Connect> {
     connect: &'a C,
     open: &'a mut Option<C::Stream>,
+    /// How many requests it has carried.
+    uses: &'a mut u64,
     plan: &'a RequestPlan,
     row: usize,
     wire: &'a Wire,
@@ -124,7 +119,25 @@ impl From<EarlyEnd> for Broken {
     }
 }
 
-impl<C: Connect> Attempt<'_, C> {
+impl<'a, C: Connect> Attempt<'a, C> {
+    /// The request is over, one way or another; its answer.
+    pub(super) fn settle(
+        self,
+        progress: &Progress,
+        given_up: bool,
+        most_uses: Option<u64>,
+    ) -> &'a mut Answer {
+        *self.uses = match progress.connection.opened {
+            Some(_) => 1,
+            None => *self.uses + 1,
+        };
+        // What may still come after it was given up belongs to no request any more.
+        if given_up || most_uses.is_some_and(|most| *self.uses >= most) {
+            *self.open = None;
+        }
+        self.answer
+    }
+
     /// Sends the request and reads its answer to the end.
     pub(super) async fn run(&mut self, progress: &mut Progress) -> Ended {
         loop {

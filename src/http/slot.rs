@@ -7,14 +7,15 @@ use super::HttpTarget;
 use super::alarm::Alarm;
 use super::answer::Answer;
 use super::connect::Connect;
-use super::http1::Http1;
-use super::http2::Http2;
+use super::http1::{self, Http1};
+use super::http2::{self, Http2};
 use super::progress::Progress;
 use super::token::Known;
 use crate::engine::ports::{Call, Exchange, Slot, Told};
 use crate::plan::{Draw, Fault, RequestPlan};
 use crate::record::{Cause, Outcome};
 use std::cell::Cell;
+use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -37,13 +38,33 @@ pub(super) enum Carrier<C: Connect> {
     Http2(Http2<C>),
 }
 
+/// A request of a slot that is being carried.
+enum Carried<'a, C: Connect> {
+    Http1(http1::Attempt<'a, C>),
+    Http2(http2::Attempt<'a, C>),
+}
+
+impl<'a, C: Connect> Carried<'a, C> {
+    /// The request is over, one way or another; its answer.
+    fn settle(
+        self,
+        progress: &mut Progress,
+        given_up: bool,
+        most_uses: Option<u64>,
+    ) -> &'a mut Answer {
+        match self {
+            Self::Http1(attempt) => attempt.settle(progress, given_up, most_uses),
+            Self::Http2(attempt) => attempt.settle(progress, given_up),
+        }
+    }
+}
+
 /// One request to be carried.
 pub(super) struct Order<'a> {
     /// Its position in the plan.
     pub(super) request: usize,
     pub(super) plan: &'a RequestPlan,
     pub(super) row: usize,
-    pub(super) draw: Draw<'a>,
     pub(super) answer: &'a mut Answer,
     pub(super) token_events: &'a Cell<u64>,
 }
@@ -64,7 +85,9 @@ impl<C: Connect> HttpSlot<C> {
 }
 
 impl<C: Connect> Slot for HttpSlot<C> {
-    async fn exchange(&mut self, call: Call<'_>) -> Exchange {
+    // What is needed to begin is used up before there is a future: within one it would stay until its end, and
+    // what a thousand slots carry must stay in the processor's caches.
+    fn exchange<'a>(&'a mut self, call: Call<'a>) -> impl Future<Output = Exchange> + 'a {
         let HttpTarget {
             connect, shared, ..
         } = &*self.target;
@@ -80,63 +103,64 @@ impl<C: Connect> Slot for HttpSlot<C> {
             request: call.request,
             plan,
             row: plan.draw_row(&mut draw),
-            draw,
             answer: &mut self.answer,
             token_events: call.token_events,
         };
-        let mut progress = Progress::default();
-        let (alarm, deadline) = (&mut self.alarm, call.deadline);
-        let ended = match &mut self.carrier {
-            Carrier::Http1(http1) => {
-                let mut attempt = http1.attempt(connect, order);
-                let ended = {
-                    let carried = pin!(attempt.run(&mut progress));
-                    alarm.within(deadline, carried).await
-                };
-                http1.settle(&progress, ended.is_none(), shared.most_uses);
-                ended
+        let mut carried = match &mut self.carrier {
+            Carrier::Http1(http1) => Carried::Http1(http1.attempt(connect, order, &mut draw)),
+            Carrier::Http2(http2) => Carried::Http2(http2.attempt(order, &mut draw)),
+        };
+        let (alarm, token) = (&mut self.alarm, &self.token);
+        let Call {
+            deadline, captured, ..
+        } = call;
+        async move {
+            let mut progress = Progress::default();
+            let ended = match &mut carried {
+                Carried::Http1(attempt) => {
+                    let run = pin!(attempt.run(&mut progress));
+                    alarm.within(deadline, run).await
+                }
+                Carried::Http2(attempt) => {
+                    let run = pin!(attempt.run(&mut progress));
+                    alarm.within(deadline, run).await
+                }
+            };
+            let answer = carried.settle(&mut progress, ended.is_none(), shared.most_uses);
+            answer.hand_captured_to(captured);
+            let (outcome, failure) = match ended.unwrap_or_else(|| Err(timed_out(&progress))) {
+                Ok(()) => (Outcome::Ok, None),
+                Err(fault) => (
+                    fault.outcome,
+                    Some(shared.failure(plan, fault, answer.body(), captured)),
+                ),
+            };
+            // The judgement of an answer is not part of its latency.
+            let completed = match outcome {
+                Outcome::Ok | Outcome::BadStatus | Outcome::FailedCheck => answer.last(),
+                _ => None,
+            };
+            let told = completed.map_or_else(Told::default, |_| answer.told());
+            let is_unauthorized =
+                outcome == Outcome::BadStatus && told.status == Some(UNAUTHORIZED);
+            if is_unauthorized && plan.carries_token() {
+                shared.token.refuse(token);
             }
-            Carrier::Http2(http2) => {
-                let ended = {
-                    let carried = pin!(http2.carry(order, &mut progress));
-                    alarm.within(deadline, carried).await
-                };
-                http2.settle(&mut progress, ended.is_none());
-                ended
+            let received_by_kernel = completed.and_then(|at| progress.believable(at.kernel));
+            Exchange {
+                outcome,
+                sent: progress.sent,
+                first_byte: progress.first,
+                end: completed.map_or_else(Instant::now, |at| at.read),
+                received_by_kernel,
+                steps: progress.steps(completed, received_by_kernel),
+                failure,
+                told,
+                connection: progress.connection,
+                bytes_sent: progress.written,
+                bytes_received: progress.read,
+                stream: answer.take_times(),
             }
-        };
-        self.answer.hand_captured_to(call.captured);
-        let (outcome, failure) = match ended.unwrap_or_else(|| Err(timed_out(&progress))) {
-            Ok(()) => (Outcome::Ok, None),
-            Err(fault) => (
-                fault.outcome,
-                Some(shared.failure(plan, fault, self.answer.body(), call.captured)),
-            ),
-        };
-        // The judgement of an answer is not part of its latency.
-        let completed = match outcome {
-            Outcome::Ok | Outcome::BadStatus | Outcome::FailedCheck => self.answer.last(),
-            _ => None,
-        };
-        let told = completed.map_or_else(Told::default, |_| self.answer.told());
-        let is_unauthorized = outcome == Outcome::BadStatus && told.status == Some(UNAUTHORIZED);
-        if is_unauthorized && plan.carries_token() {
-            shared.token.refuse(&self.token);
-        }
-        let received_by_kernel = completed.and_then(|at| progress.believable(at.kernel));
-        Exchange {
-            outcome,
-            sent: progress.sent,
-            first_byte: progress.first,
-            end: completed.map_or_else(Instant::now, |at| at.read),
-            received_by_kernel,
-            steps: progress.steps(completed, received_by_kernel),
-            failure,
-            told,
-            connection: progress.connection,
-            bytes_sent: progress.written,
-            bytes_received: progress.read,
-            stream: self.answer.take_times(),
         }
     }
 

@@ -167,6 +167,11 @@ impl Captured {
         secret.map(|value| value.text.as_str())
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.values.clear();

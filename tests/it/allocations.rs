@@ -176,7 +176,7 @@ impl<C: Client> Client for Noted<C> {
 }
 
 impl<S: Slot> Slot for Noted<S> {
-    async fn exchange(&mut self, call: Call<'_>) -> Exchange {
+    async fn exchange<'a>(&'a mut self, call: Call<'a>) -> Exchange {
         self.notes.lock().unwrap().push(ALLOCATIONS.get());
         self.target.exchange(call).await
     }

@@ -48,7 +48,7 @@ impl Slot for Noted {
         self.sends_alone
     }
 
-    async fn exchange(&mut self, _: Call<'_>) -> Exchange {
+    async fn exchange<'a>(&'a mut self, _: Call<'a>) -> Exchange {
         let sent = Instant::now();
         self.notes.lock().unwrap().push('s');
         sleep(Duration::from_millis(10)).await;

@@ -22,11 +22,14 @@ mod talk;
 pub(super) use head::Head;
 pub(super) use pool::{Pool, PoolRules};
 
+use super::answer::Answer;
 use super::connect::Connect;
 use super::progress::Progress;
 use super::slot::{Ended, Order};
-use crate::plan::Rendered;
+use crate::plan::{Draw, Fault, Rendered, RequestPlan};
+use head::Message;
 use link::Link;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -59,32 +62,65 @@ impl<C: Connect> Http2<C> {
         }
     }
 
-    /// Sends a request and reads its answer to the end.
-    pub(super) async fn carry(&mut self, order: Order<'_>, progress: &mut Progress) -> Ended {
+    /// A request that is ready to be sent.
+    pub(super) fn attempt<'a>(
+        &'a mut self,
+        order: Order<'a>,
+        draw: &mut Draw<'_>,
+    ) -> Attempt<'a, C> {
         let Order {
             request,
             plan,
             row,
-            mut draw,
             answer,
             token_events,
         } = order;
         let head = &self.heads[request];
-        let message = head.render(request, plan, row, &mut draw, &mut self.rendered)?;
+        Attempt {
+            message: head.render(request, plan, row, draw, &mut self.rendered),
+            pool: &self.pool,
+            last: &mut self.last,
+            talk: &mut self.talk,
+            plan,
+            row,
+            answer,
+            token_events,
+        }
+    }
+}
+
+/// One request on its way.
+pub(super) struct Attempt<'a, C: Connect> {
+    /// What is to be sent, if this protocol has a form for it.
+    message: Result<Message<'a>, Fault>,
+    pool: &'a Rc<Pool<C>>,
+    last: &'a mut Weak<Link>,
+    talk: &'a mut Option<Talk>,
+    plan: &'a RequestPlan,
+    row: usize,
+    answer: &'a mut Answer,
+    token_events: &'a Cell<u64>,
+}
+
+impl<'a, C: Connect> Attempt<'a, C> {
+    /// Sends the request and reads its answer to the end.
+    pub(super) async fn run(&mut self, progress: &mut Progress) -> Ended {
+        let message = self.message.as_ref().map_err(Clone::clone)?;
+        let (plan, token_events) = (self.plan, self.token_events);
         let mut again = 0;
         loop {
-            let lease = self.pool.lease(&self.last, progress).await?;
+            let lease = self.pool.lease(self.last, progress).await?;
             let connection = &lease.link.connection;
-            let opened = poll_fn(|cx| connection.borrow_mut().poll_open(cx, &message)).await;
+            let opened = poll_fn(|cx| connection.borrow_mut().poll_open(cx, message)).await;
             let ended = match opened {
                 Ok(place) => {
                     let talk = self.talk.insert(Talk { lease, place });
-                    poll_fn(|cx| talk.poll(cx, plan, answer, token_events, progress)).await
+                    poll_fn(|cx| talk.poll(cx, plan, self.answer, token_events, progress)).await
                 }
                 Err(lost) => Err(lost),
             };
             match ended {
-                Ok(()) => return answer.end(plan, row, token_events),
+                Ok(()) => return self.answer.end(plan, self.row, token_events),
                 Err(lost) if lost.is_in_good_order() && again < MOST_AGAIN => {
                     again += 1;
                     progress.connection.reopened = true;
@@ -97,14 +133,14 @@ impl<C: Connect> Http2<C> {
         }
     }
 
-    /// The request is over, one way or another. If it was given up, its stream is cancelled.
-    pub(super) fn settle(&mut self, progress: &mut Progress, given_up: bool) {
+    /// The request is over, one way or another; its answer. If it was given up, its stream is cancelled.
+    pub(super) fn settle(self, progress: &mut Progress, given_up: bool) -> &'a mut Answer {
         let Some(talk) = self.talk.take() else {
-            return;
+            return self.answer;
         };
         talk.note(progress);
         let link = &talk.lease.link;
-        self.last = Rc::downgrade(link);
+        *self.last = Rc::downgrade(link);
         let is_silent = || {
             let connection = link.connection.borrow();
             progress
@@ -116,5 +152,6 @@ impl<C: Connect> Http2<C> {
         if given_up && is_silent() {
             self.pool.retire(link);
         }
+        self.answer
     }
 }

@@ -21,7 +21,7 @@ enum Read {
     NotHttp,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Heard {
     status: u16,
     body: Vec<u8>,
@@ -93,6 +93,52 @@ fn each_framing_is_read() {
     }
     let to_head = decode(&[b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n"], true);
     assert_eq!(to_head, (answer(200, b""), 0, true));
+}
+
+/// What is heard of an answer that comes whole, how much of the bytes it is, and whether the connection
+/// lives on.
+fn hear(bytes: &[u8], to_head: bool) -> (Heard, usize, bool) {
+    let mut decoder = Decoder::default();
+    decoder.start(to_head);
+    let mut heard = Heard::default();
+    let used = decoder.feed(bytes, &mut heard).unwrap();
+    assert!(decoder.is_done());
+    (heard, used, decoder.is_persistent())
+}
+
+#[test]
+fn a_head_that_comes_again_says_the_same_as_at_first() {
+    let json = b"HTTP/1.1 200 OK\r\nContent-Type: a/json\r\ncontent-length: 2\r\n\r\nok, and more";
+    let other = b"HTTP/1.1 200 OK\r\nContent-Type: a/json\r\ncontent-length: 3\r\n\r\nyes";
+    let closing = b"HTTP/1.1 503 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let bare = b"HTTP/1.1 200 OK\r\n\r\n";
+    let chunks = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+    let sequence: [(&'static [u8], bool); 12] = [
+        (json, false),
+        (json, false),
+        (other, false),
+        (json, true),
+        (json, false),
+        (closing, false),
+        (closing, false),
+        (bare, true),
+        (bare, true),
+        (chunks, false),
+        (chunks, false),
+        (json, false),
+    ];
+    for (bytes, to_head) in sequence {
+        // A thread of its own has read nothing before.
+        let at_first = std::thread::spawn(move || hear(bytes, to_head));
+        let at_first = at_first.join().unwrap();
+        assert_eq!(hear(bytes, to_head), at_first, "{}", bytes.escape_ascii());
+    }
+    let (heard, used, lives_on) = hear(json, false);
+    assert_eq!(heard.content_type.as_deref(), Some(&b"a/json"[..]));
+    assert_eq!(
+        (heard.body.as_slice(), used, lives_on),
+        (&b"ok"[..], json.len() - 10, true)
+    );
 }
 
 #[test]
