@@ -2,7 +2,7 @@
 
 use super::input::CommandError;
 use crate::engine::ports::{Client, Slot, Target};
-use crate::engine::{self, Errand};
+use crate::engine::{self, Errand, RunClock};
 use crate::plan::{Plan, Unit};
 use crate::record::{Doubt, Environment, Outcome};
 use crate::schedule::Load;
@@ -13,7 +13,6 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Descriptors beside the connections: journal, libraries, runtimes of the workers, telemetry.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -181,11 +180,12 @@ async fn check_unit<S: Slot>(plan: &Plan, unit: &Unit, slot: &mut S) -> Result<(
             tokio::time::sleep(PAUSE).await;
         }
         let mut random = Pcg64Mcg::new(u128::from(plan.seed));
-        let now = Instant::now();
+        let clock = RunClock::start();
         let errand = Errand {
             number,
-            intended: now,
-            taken: now,
+            intended_ns: 0,
+            taken_ns: 0,
+            clock,
             timeout: plan.target.timeout,
             random: &mut random,
             token_events: &Cell::new(0),

@@ -44,7 +44,8 @@ pub async fn log_in<T: Target>(plan: &Plan, target: &T) -> Result<Option<LoggedI
     let mut records = Vec::new();
     for number in 1..=TRIES {
         let asked = Instant::now();
-        let (token, record) = ask(login, &mut slot, plan.target.timeout, 0).await;
+        let (token, record) =
+            ask(login, &mut slot, plan.target.timeout, RunClock::start(), 0).await;
         let failure = record.failure.clone();
         records.push(record);
         if let Some(token) = token {
@@ -73,21 +74,22 @@ async fn ask<S: Slot>(
     login: &LoginPlan,
     slot: &mut S,
     timeout: Duration,
+    clock: RunClock,
     at_ns: u64,
 ) -> (Option<Token>, LoginRecord) {
     let mut captured = Captured::nothing();
-    let begin = Instant::now();
     let exchange = slot
         .exchange(Call {
             request: login.request,
             number: 0,
             random: &mut Pcg64Mcg::new(0),
-            deadline: begin + timeout,
+            deadline: clock.at(at_ns) + timeout,
+            clock,
             token_events: &Cell::new(0),
             captured: &mut captured,
         })
         .await;
-    let took = exchange.end.saturating_duration_since(begin);
+    let took_ns = exchange.end_ns.saturating_sub(at_ns);
     let (outcome, token, failure) = match exchange.outcome {
         Outcome::Ok => match login.token(&captured) {
             Ok(token) => (Outcome::Ok, Some(token), None),
@@ -105,7 +107,7 @@ async fn ask<S: Slot>(
     let valid_for = token.as_ref().and_then(|token| token.valid_for);
     let record = LoginRecord {
         at_ns,
-        took_ns: nanoseconds(took),
+        took_ns,
         outcome,
         valid_ns: valid_for.map(nanoseconds),
         failure,
@@ -203,7 +205,8 @@ impl<T: Target> Renewal<T> {
             let after_refusal = self.until_due(pause).await;
             let asked = Instant::now();
             let at_ns = self.clock.ns(asked);
-            let (token, record) = ask(&self.login, &mut slot, self.timeout, at_ns).await;
+            let (token, record) =
+                ask(&self.login, &mut slot, self.timeout, self.clock, at_ns).await;
             if let Some(token) = &token {
                 self.target.set_token(&token.text);
             }

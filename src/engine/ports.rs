@@ -1,7 +1,8 @@
 //! What the engine needs from outside: small traits that it owns and others implement.
 
+use super::clock::RunClock;
 use crate::plan::Captured;
-use crate::record::{Entry, Failure, Outcome, SourceInfo, StepTimes};
+use crate::record::{Entry, Failure, Outcome, SourceInfo, StepTimes, Streamed};
 use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
 use std::future::Future;
@@ -48,7 +49,7 @@ pub trait Slot: 'static {
         true
     }
 
-    /// Takes back the [`StreamTimes::gaps_ns`] of its last exchange, so that their memory is used again.
+    /// Takes back the [`Streamed::gaps_ns`] of its last exchange, so that their memory is used again.
     fn reclaim(&mut self, _gaps_ns: Vec<u64>) {}
 }
 
@@ -63,25 +64,27 @@ pub struct Call<'a> {
     pub random: &'a mut Pcg64Mcg,
     /// When it is given up.
     pub deadline: Instant,
+    /// The run's clock, which the times of the exchange are told by.
+    pub clock: RunClock,
     /// Counts events with tokens as they come.
     pub token_events: &'a Cell<u64>,
     /// What earlier steps of its flow captured; what this one captures is added.
     pub captured: &'a mut Captured,
 }
 
-/// How one request went.
+/// How one request went. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
 pub struct Exchange {
     /// How it ended.
     pub outcome: Outcome,
     /// When its first byte was handed to the network; `None` if it never was.
-    pub sent: Option<Instant>,
+    pub sent_ns: Option<u64>,
     /// When the first byte of the answer came.
-    pub first_byte: Option<Instant>,
+    pub first_byte_ns: Option<u64>,
     /// When it was over: its last byte had been read, or it was given up.
-    pub end: Instant,
+    pub end_ns: u64,
     /// When the kernel had received its last byte, where that is known.
-    pub received_by_kernel: Option<Instant>,
+    pub received_ns: Option<u64>,
     /// How long its steps took.
     pub steps: StepTimes,
     /// What went wrong, if anything did.
@@ -95,7 +98,7 @@ pub struct Exchange {
     /// Bytes read.
     pub bytes_received: u64,
     /// What came of a streamed answer; `None` where none began.
-    pub stream: Option<StreamTimes>,
+    pub stream: Option<Streamed>,
 }
 
 /// What a complete answer says of what comes next.
@@ -123,23 +126,6 @@ impl Told {
     pub fn is_of_tries(&self) -> bool {
         self.not_yet || self.turns_away()
     }
-}
-
-/// When the tokens of a streamed answer came.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StreamTimes {
-    /// When the first event with a token had been read.
-    pub first: Option<Instant>,
-    /// When the kernel had received it, where it tells; else the same.
-    pub first_received: Option<Instant>,
-    /// When the kernel had received the last one, where it tells; else when it had been read.
-    pub last: Option<Instant>,
-    /// The time from each event with a token to the next one, in nanoseconds.
-    pub gaps_ns: Vec<u64>,
-    /// Events with tokens.
-    pub events: u64,
-    /// Tokens, where the server said how many.
-    pub tokens: Option<u64>,
 }
 
 /// What one request did to its connection.

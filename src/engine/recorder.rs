@@ -2,16 +2,14 @@
 //!
 //! On the hot path nothing is shared and nothing is sent; a full second is handed over as a whole.
 
-use super::clock::RunClock;
 use super::control::Message;
-use super::ports::{Exchange, StreamTimes, Told};
+use super::ports::{Exchange, Told};
 use crate::plan::{PhasePlan, StepPlan};
 use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample, Streamed, TryTally};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::Instant;
 
 /// A request or flow that is planned, and may have been taken up.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +59,6 @@ impl MeasuredWindow {
 pub(super) struct Recorder {
     phase: usize,
     worker: usize,
-    clock: RunClock,
     phase_started_ns: u64,
     pub(super) window: MeasuredWindow,
     current: Interval,
@@ -79,7 +76,6 @@ pub(super) struct Recorder {
 impl Recorder {
     pub(super) fn new(
         (phase, worker): (usize, usize),
-        clock: RunClock,
         phase_started_ns: u64,
         window: MeasuredWindow,
         out: UnboundedSender<Message>,
@@ -88,7 +84,6 @@ impl Recorder {
         Self {
             phase,
             worker,
-            clock,
             phase_started_ns,
             window,
             current: Interval::default(),
@@ -145,15 +140,13 @@ impl Recorder {
     }
 
     /// One exchange is over, be it all of a request, a try or a step.
-    pub(super) fn exchanged(&mut self, taken: Instant, exchange: &Exchange) {
-        self.rotate(self.clock.ns(exchange.end));
+    pub(super) fn exchanged(&mut self, taken_ns: u64, exchange: &Exchange) {
+        self.rotate(exchange.end_ns);
         let counts = &mut self.current.counts;
-        if let Some(sent) = exchange.sent {
-            let connecting = exchange.connection.waited;
-            let own = sent.saturating_duration_since(taken);
-            counts
-                .send_lag
-                .record(nanoseconds(own.saturating_sub(connecting)));
+        if let Some(sent_ns) = exchange.sent_ns {
+            let connecting_ns = nanoseconds(exchange.connection.waited);
+            let own_ns = sent_ns.saturating_sub(taken_ns);
+            counts.send_lag.record(own_ns.saturating_sub(connecting_ns));
         }
         counts.steps.record(&exchange.steps);
         counts.bytes_sent += exchange.bytes_sent;
@@ -220,36 +213,14 @@ impl Recorder {
         let sample = Sample {
             request: step.index,
             intended_ns,
-            ..self.sample(
+            ..sample(
                 exchange,
-                self.clock.ns(exchange.end),
+                exchange.end_ns,
                 step.streams.then(|| stream.unwrap_or_default()),
             )
         };
         self.rotate(sample.end_ns);
         self.current.flow_steps.of(step.index).finish(&sample);
-    }
-
-    /// What is known of an exchange; whose it is, is filled in.
-    fn sample(&self, exchange: &Exchange, end_ns: u64, stream: Option<StreamTimes>) -> Sample {
-        let ns = |at: Option<Instant>| at.map(|at| self.clock.ns(at));
-        Sample {
-            request: 0,
-            intended_ns: 0,
-            sent_ns: ns(exchange.sent),
-            first_byte_ns: ns(exchange.first_byte),
-            end_ns,
-            received_ns: ns(exchange.received_by_kernel),
-            outcome: exchange.outcome,
-            stream: stream.map(|stream| Streamed {
-                first_ns: ns(stream.first),
-                first_received_ns: ns(stream.first_received),
-                last_ns: ns(stream.last),
-                gaps_ns: stream.gaps_ns,
-                events: stream.events,
-                tokens: stream.tokens,
-            }),
-        }
     }
 
     /// A request or flow has ended, at `end_ns` if not before it was taken up; the step is the one that
@@ -269,7 +240,7 @@ impl Recorder {
         let sample = Sample {
             request: ticket.request,
             intended_ns: ticket.intended_ns,
-            ..self.sample(
+            ..sample(
                 exchange,
                 end_ns,
                 streams.then(|| stream.unwrap_or_default()),
@@ -415,6 +386,20 @@ impl Recorder {
             worker: self.worker,
             interval: Box::new(full),
         });
+    }
+}
+
+/// What is known of an exchange; whose it is, is filled in.
+fn sample(exchange: &Exchange, end_ns: u64, stream: Option<Streamed>) -> Sample {
+    Sample {
+        request: 0,
+        intended_ns: 0,
+        sent_ns: exchange.sent_ns,
+        first_byte_ns: exchange.first_byte_ns,
+        end_ns,
+        received_ns: exchange.received_ns,
+        outcome: exchange.outcome,
+        stream,
     }
 }
 

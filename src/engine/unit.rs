@@ -4,6 +4,7 @@
 //! Latency counts from the intended start of the first try; that of a later step from the end of the
 //! step before it. Pauses between tries and polls are part of it.
 
+use super::clock::RunClock;
 use super::ports::{Call, Exchange, Slot};
 use crate::plan::{Captured, FlowPlan, PollPlan, SendPlan, StepPlan, Unit};
 use crate::record::{Cause, Failure, Outcome};
@@ -17,39 +18,41 @@ use tokio::time::{Instant, sleep_until};
 
 /// Is told what happens on the way.
 pub trait Witness {
-    /// One exchange, decided upon at `taken`, is over. `step` is the step that it belongs to.
-    fn exchanged(&self, step: Option<&StepPlan>, taken: Instant, exchange: &Exchange);
+    /// One exchange, decided upon at `taken_ns`, is over. `step` is the step that it belongs to.
+    fn exchanged(&self, step: Option<&StepPlan>, taken_ns: u64, exchange: &Exchange);
 
     /// A request that was turned away will be sent again, for the first time or not.
     fn retries(&self, step: Option<&StepPlan>, is_first: bool);
 
     /// A step begins.
-    fn begins(&self, step: &StepPlan, intended: Instant);
+    fn begins(&self, step: &StepPlan, intended_ns: u64);
 
     /// A step is over.
-    fn ended(&self, step: &StepPlan, intended: Instant, exchange: &mut Exchange);
+    fn ended(&self, step: &StepPlan, intended_ns: u64, exchange: &mut Exchange);
 }
 
 /// Nobody cares.
 impl Witness for () {
-    fn exchanged(&self, _: Option<&StepPlan>, _: Instant, _: &Exchange) {}
+    fn exchanged(&self, _: Option<&StepPlan>, _: u64, _: &Exchange) {}
 
     fn retries(&self, _: Option<&StepPlan>, _: bool) {}
 
-    fn begins(&self, _: &StepPlan, _: Instant) {}
+    fn begins(&self, _: &StepPlan, _: u64) {}
 
-    fn ended(&self, _: &StepPlan, _: Instant, _: &mut Exchange) {}
+    fn ended(&self, _: &StepPlan, _: u64, _: &mut Exchange) {}
 }
 
-/// What a unit is sent with.
+/// What a unit is sent with. Times are nanoseconds since the start of the run.
 #[derive(Debug)]
 pub struct Errand<'a> {
     /// Its number within the run.
     pub number: u64,
     /// When the schedule wanted it to leave.
-    pub intended: Instant,
+    pub intended_ns: u64,
     /// When it was taken up.
-    pub taken: Instant,
+    pub taken_ns: u64,
+    /// The run's clock.
+    pub clock: RunClock,
     /// How long one answer may take.
     pub timeout: Duration,
     /// Where its random values come from.
@@ -73,10 +76,12 @@ pub fn send<'u, 'a, S: Slot, W: Witness>(
         witness,
     };
     async move {
-        let taken = way.errand.taken;
+        let taken_ns = way.errand.taken_ns;
         match unit {
             Unit::Request(send) => {
-                let exchange = way.send(send, None, taken, &mut Captured::nothing()).await;
+                let exchange = way
+                    .send(send, None, taken_ns, &mut Captured::nothing())
+                    .await;
                 (exchange, None)
             }
             // On the heap, so that requests of their own carry no room for it.
@@ -98,10 +103,11 @@ impl<S: Slot, W: Witness> Way<'_, S, W> {
         &mut self,
         send: &SendPlan,
         step: Option<&StepPlan>,
-        mut taken: Instant,
+        mut taken_ns: u64,
         captured: &mut Captured,
     ) -> Exchange {
-        let mut first_sent = None;
+        let clock = self.errand.clock;
+        let mut first_sent_ns = None;
         let mut retries = 0;
         loop {
             // Gone before the pause: what is kept over it is room in every slot.
@@ -110,17 +116,18 @@ impl<S: Slot, W: Witness> Way<'_, S, W> {
                     request: send.request,
                     number: self.errand.number,
                     random: self.errand.random,
-                    deadline: taken + self.errand.timeout,
+                    deadline: clock.at(taken_ns) + self.errand.timeout,
+                    clock,
                     token_events: self.errand.token_events,
                     captured,
                 };
                 let mut exchange = self.slot.exchange(call).await;
-                self.witness.exchanged(step, taken, &exchange);
-                first_sent = first_sent.or(exchange.sent);
+                self.witness.exchanged(step, taken_ns, &exchange);
+                first_sent_ns = first_sent_ns.or(exchange.sent_ns);
                 match pause_before_retry(send, &exchange, retries) {
-                    Some(Ok(pause)) => exchange.end + pause,
+                    Some(Ok(pause)) => clock.at(exchange.end_ns) + pause,
                     given_up => {
-                        exchange.sent = first_sent;
+                        exchange.sent_ns = first_sent_ns;
                         if let (Some(Err(why)), Some(failure)) = (given_up, &mut exchange.failure) {
                             say_why(why, retries, failure);
                         }
@@ -131,58 +138,59 @@ impl<S: Slot, W: Witness> Way<'_, S, W> {
             self.witness.retries(step, retries == 0);
             retries += 1;
             sleep_until(until).await;
-            taken = Instant::now();
+            taken_ns = clock.now_ns();
         }
     }
 
     /// The steps one after the other, until one does not succeed.
     async fn flow<'u>(&mut self, flow: &'u FlowPlan) -> (Exchange, Option<&'u StepPlan>) {
         let mut captured = Captured::nothing();
-        let mut first_sent = None;
-        let (mut intended, mut taken) = (self.errand.intended, self.errand.taken);
+        let mut first_sent_ns = None;
+        let (mut intended_ns, mut taken_ns) = (self.errand.intended_ns, self.errand.taken_ns);
         let (last, steps) = flow.steps.split_last().expect("a flow has a step");
         for step in steps {
-            let exchange = self.step(step, intended, taken, &mut captured).await;
-            first_sent = first_sent.or(exchange.sent);
+            let exchange = self.step(step, intended_ns, taken_ns, &mut captured).await;
+            first_sent_ns = first_sent_ns.or(exchange.sent_ns);
             if exchange.outcome != Outcome::Ok {
-                return (as_whole(exchange, first_sent), Some(step));
+                return (as_whole(exchange, first_sent_ns), Some(step));
             }
-            intended = exchange.end;
-            taken = exchange.end;
+            intended_ns = exchange.end_ns;
+            taken_ns = exchange.end_ns;
         }
-        let exchange = self.step(last, intended, taken, &mut captured).await;
-        first_sent = first_sent.or(exchange.sent);
+        let exchange = self.step(last, intended_ns, taken_ns, &mut captured).await;
+        first_sent_ns = first_sent_ns.or(exchange.sent_ns);
         let failed = (exchange.outcome != Outcome::Ok).then_some(last);
-        (as_whole(exchange, first_sent), failed)
+        (as_whole(exchange, first_sent_ns), failed)
     }
 
     /// One step, sent again and again if it waits for something.
     async fn step(
         &mut self,
         step: &StepPlan,
-        intended: Instant,
-        taken: Instant,
+        intended_ns: u64,
+        taken_ns: u64,
         captured: &mut Captured,
     ) -> Exchange {
-        self.witness.begins(step, intended);
-        let mut exchange = self.send(&step.send, Some(step), taken, captured).await;
+        let clock = self.errand.clock;
+        self.witness.begins(step, intended_ns);
+        let mut exchange = self.send(&step.send, Some(step), taken_ns, captured).await;
         if let Some(poll) = step.poll {
-            let first_sent = exchange.sent;
+            let first_sent_ns = exchange.sent_ns;
+            let limit = clock.at(taken_ns) + poll.limit;
             while exchange.told.not_yet {
-                let now = Instant::now();
-                if now >= taken + poll.limit {
+                if Instant::now() >= limit {
                     not_in_time(&mut exchange, poll);
                     break;
                 }
                 // The last look is at the limit, so that what is told of it is certain.
-                let next = (exchange.end + poll.every).min(taken + poll.limit);
+                let next = (clock.at(exchange.end_ns) + poll.every).min(limit);
                 sleep_until(next).await;
-                let again = Instant::now();
-                exchange = self.send(&step.send, Some(step), again, captured).await;
+                let again_ns = clock.now_ns();
+                exchange = self.send(&step.send, Some(step), again_ns, captured).await;
             }
-            exchange.sent = first_sent;
+            exchange.sent_ns = first_sent_ns;
         }
-        self.witness.ended(step, intended, &mut exchange);
+        self.witness.ended(step, intended_ns, &mut exchange);
         exchange
     }
 }
@@ -221,10 +229,10 @@ fn not_in_time(exchange: &mut Exchange, poll: PollPlan) {
 }
 
 /// The last exchange of a flow, as one of the whole of it.
-fn as_whole(exchange: Exchange, first_sent: Option<Instant>) -> Exchange {
+fn as_whole(exchange: Exchange, first_sent_ns: Option<u64>) -> Exchange {
     Exchange {
-        sent: first_sent,
-        first_byte: None,
+        sent_ns: first_sent_ns,
+        first_byte_ns: None,
         stream: None,
         ..exchange
     }

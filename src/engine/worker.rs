@@ -20,7 +20,6 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 /// What a worker is told to do in one phase.
 pub(super) struct Orders {
@@ -109,12 +108,12 @@ impl Shared {
         connection: &mut S,
         random: &mut Pcg64Mcg,
     ) -> (u64, bool) {
-        let clock = self.orders.clock;
         let ticket = self.ticket(slot);
         let errand = Errand {
             number: ticket.number,
-            intended: clock.at(ticket.intended_ns),
-            taken: clock.at(ticket.taken_ns),
+            intended_ns: ticket.intended_ns,
+            taken_ns: ticket.taken_ns,
+            clock: self.orders.clock,
             timeout: self.orders.timeout,
             random,
             token_events: &self.token_events,
@@ -125,7 +124,7 @@ impl Shared {
         let unreachable = exchange.outcome == Outcome::Connect;
         let ticket = self.tickets.borrow_mut()[slot].take();
         let ticket = ticket.expect(TAKEN_UP);
-        let end_ns = clock.ns(exchange.end).max(ticket.taken_ns);
+        let end_ns = exchange.end_ns.max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
         let phase = &self.orders.phase;
         let gaps_ns = self
@@ -180,9 +179,9 @@ struct Notes<'a> {
 }
 
 impl Witness for Notes<'_> {
-    fn exchanged(&self, step: Option<&StepPlan>, taken: Instant, exchange: &Exchange) {
+    fn exchanged(&self, step: Option<&StepPlan>, taken_ns: u64, exchange: &Exchange) {
         let mut recorder = self.shared.recorder.borrow_mut();
-        recorder.exchanged(taken, exchange);
+        recorder.exchanged(taken_ns, exchange);
         if exchange.told.is_of_tries() {
             recorder.answered(&self.shared.ticket(self.slot), step, exchange.told);
         }
@@ -193,10 +192,10 @@ impl Witness for Notes<'_> {
         recorder.retries(&self.shared.ticket(self.slot), step, is_first);
     }
 
-    fn begins(&self, step: &StepPlan, intended: Instant) {
+    fn begins(&self, step: &StepPlan, intended_ns: u64) {
         let begun = StepTicket {
             index: step.index,
-            intended_ns: self.shared.orders.clock.ns(intended),
+            intended_ns,
             streams: step.streams,
         };
         let mut recorder = self.shared.recorder.borrow_mut();
@@ -206,8 +205,7 @@ impl Witness for Notes<'_> {
         }
     }
 
-    fn ended(&self, step: &StepPlan, intended: Instant, exchange: &mut Exchange) {
-        let intended_ns = self.shared.orders.clock.ns(intended);
+    fn ended(&self, step: &StepPlan, intended_ns: u64, exchange: &mut Exchange) {
         let mut recorder = self.shared.recorder.borrow_mut();
         recorder.end_step(&self.shared.ticket(self.slot), step, intended_ns, exchange);
         if let Some(ticket) = &mut self.shared.tickets.borrow_mut()[self.slot] {
@@ -240,7 +238,6 @@ pub(super) async fn run<T: Target>(mut orders: Orders, target: T) -> Finished {
     let (_, closed) = tokio::sync::mpsc::unbounded_channel();
     let recorder = Recorder::new(
         (orders.phase_index, orders.worker),
-        clock,
         orders.started_ns,
         MeasuredWindow {
             from_ns,

@@ -4,9 +4,10 @@
 //! been read, and of the end. Whoever wants to know something of a body while it comes listens here.
 
 use super::retry_after;
-use crate::engine::ports::{StreamTimes, Told};
+use crate::engine::RunClock;
+use crate::engine::ports::Told;
 use crate::plan::{Captured, Fault, Judged, Received, RequestPlan};
-use crate::record::{Cause, Outcome};
+use crate::record::{Cause, Outcome, Streamed};
 use crate::stream::{Reader, StreamForm};
 use hyper::header::HeaderMap;
 use std::cell::Cell;
@@ -86,7 +87,13 @@ struct Extras {
 #[derive(Debug, Default)]
 struct Streaming {
     reader: Reader,
-    times: StreamTimes,
+    /// When the first event with a token had been read.
+    first: Option<Instant>,
+    /// When the kernel had received it, where it tells; else the same.
+    first_received: Option<Instant>,
+    /// When the kernel had received the last one, where it tells; else when it had been read.
+    last: Option<Instant>,
+    gaps_ns: Vec<u64>,
 }
 
 impl Answer {
@@ -130,13 +137,12 @@ impl Answer {
         };
         self.last = Some(at);
         if self.streams {
-            let Streaming { reader, times } = &mut **self.streaming.get_or_insert_default();
-            reader.reset();
-            times.gaps_ns.clear();
-            *times = StreamTimes {
-                gaps_ns: std::mem::take(&mut times.gaps_ns),
-                ..StreamTimes::default()
-            };
+            let streaming = &mut **self.streaming.get_or_insert_default();
+            streaming.reader.reset();
+            streaming.first = None;
+            streaming.first_received = None;
+            streaming.last = None;
+            streaming.gaps_ns.clear();
         }
         let captured = plan
             .captured_headers()
@@ -190,21 +196,25 @@ impl Answer {
     }
 
     /// When the tokens came; `None` if the answer was not read as a stream.
-    pub(super) fn take_times(&mut self) -> Option<StreamTimes> {
-        let Streaming { reader, times } = self.streaming.as_deref_mut().filter(|_| self.streams)?;
-        times.events = reader.events();
-        times.tokens = reader.tokens();
-        Some(std::mem::take(times))
+    pub(super) fn take_stream(&mut self, clock: RunClock) -> Option<Streamed> {
+        let streaming = self.streaming.as_deref_mut().filter(|_| self.streams)?;
+        let ns = |at: Option<Instant>| at.map(|at| clock.ns(at));
+        Some(Streamed {
+            first_ns: ns(streaming.first),
+            first_received_ns: ns(streaming.first_received),
+            last_ns: ns(streaming.last),
+            gaps_ns: std::mem::take(&mut streaming.gaps_ns),
+            events: streaming.reader.events(),
+            tokens: streaming.reader.tokens(),
+        })
     }
 
     /// Takes back the memory of gaps, for the next stream.
     pub(super) fn reclaim(&mut self, gaps_ns: Vec<u64>) {
-        let times = self
-            .streaming
-            .as_deref_mut()
-            .map(|streaming| &mut streaming.times);
-        if let Some(times) = times.filter(|times| gaps_ns.capacity() > times.gaps_ns.capacity()) {
-            times.gaps_ns = gaps_ns;
+        if let Some(streaming) = &mut self.streaming
+            && gaps_ns.capacity() > streaming.gaps_ns.capacity()
+        {
+            streaming.gaps_ns = gaps_ns;
         }
     }
 
@@ -296,18 +306,18 @@ impl Streaming {
         let stamp = at.kernel.filter(|&kernel| kernel <= at.read);
         let received = stamp.unwrap_or(at.read);
         for _ in 0..events {
-            match self.times.last {
+            match self.last {
                 None => {
-                    self.times.first = Some(at.read);
-                    self.times.first_received = Some(received);
+                    self.first = Some(at.read);
+                    self.first_received = Some(received);
                 }
                 Some(last) => {
                     let gap = received.saturating_duration_since(last).as_nanos();
                     let gap = u64::try_from(gap).unwrap_or(u64::MAX);
-                    self.times.gaps_ns.push(gap);
+                    self.gaps_ns.push(gap);
                 }
             }
-            self.times.last = Some(received);
+            self.last = Some(received);
         }
         token_events.set(token_events.get() + events);
     }

@@ -18,7 +18,6 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
-use tokio::time::Instant;
 
 /// A request lacks valid credentials (RFC 9110, 15.5.2).
 const UNAUTHORIZED: u16 = 401;
@@ -112,7 +111,10 @@ impl<C: Connect> Slot for HttpSlot<C> {
         };
         let (alarm, token) = (&mut self.alarm, &self.token);
         let Call {
-            deadline, captured, ..
+            deadline,
+            captured,
+            clock,
+            ..
         } = call;
         async move {
             let mut progress = Progress::default();
@@ -146,20 +148,20 @@ impl<C: Connect> Slot for HttpSlot<C> {
             if is_unauthorized && plan.carries_token() {
                 shared.token.refuse(token);
             }
-            let received_by_kernel = completed.and_then(|at| progress.believable(at.kernel));
+            let times = progress.times(completed, clock);
             Exchange {
                 outcome,
-                sent: progress.sent,
-                first_byte: progress.first,
-                end: completed.map_or_else(Instant::now, |at| at.read),
-                received_by_kernel,
-                steps: progress.steps(completed, received_by_kernel),
+                sent_ns: times.sent_ns,
+                first_byte_ns: times.first_ns,
+                end_ns: times.last_ns.unwrap_or_else(|| clock.now_ns()),
+                received_ns: times.received_ns,
+                steps: progress.steps(&times),
                 failure,
                 told,
                 connection: progress.connection,
                 bytes_sent: progress.written,
                 bytes_received: progress.read,
-                stream: answer.take_times(),
+                stream: answer.take_stream(clock),
             }
         }
     }

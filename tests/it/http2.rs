@@ -5,6 +5,7 @@ use crate::support::http2::{
 };
 use crate::support::plan_with;
 use crate::support::tcp::{Manner, Tcp, nobody};
+use bench::engine::RunClock;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpClient, HttpTarget, TcpConnect};
 use bench::plan::{Captured, Plan, TargetAddress};
@@ -69,6 +70,7 @@ async fn ask<S: Slot>(slot: &mut S, timeout: Option<Duration>) -> Exchange {
         number: 0,
         random: &mut random,
         deadline: Instant::now() + timeout.unwrap_or(Duration::from_mins(1)),
+        clock: RunClock::start(),
         token_events: &Cell::new(0),
     })
     .await
@@ -124,11 +126,11 @@ fn users_share_a_connection_as_far_as_the_scenario_lets_them() {
         for exchange in &exchanges {
             // All of them waited, and none of that is a lag of the generator's.
             assert!(exchange.connection.waited > Duration::ZERO);
-            let (sent, first) = (exchange.sent.unwrap(), exchange.first_byte.unwrap());
-            assert!(sent <= first && first <= exchange.end);
+            let (sent, first) = (exchange.sent_ns.unwrap(), exchange.first_byte_ns.unwrap());
+            assert!(sent <= first && first <= exchange.end_ns);
             assert!(exchange.steps.send_ns.is_some() && exchange.steps.wait_ns.is_some());
             // The kernel's stamps say nothing of one stream: nothing is claimed.
-            assert_eq!(exchange.received_by_kernel, None);
+            assert_eq!(exchange.received_ns, None);
         }
     }
 }
@@ -174,7 +176,7 @@ fn assert_fails(found: (Exchange, u64), outcome: Outcome, cause: Cause) {
         exchange.failure
     );
     // It was sent, and sent once.
-    assert!(exchange.sent.is_some());
+    assert!(exchange.sent_ns.is_some());
     assert_eq!(connections, 1);
 }
 
@@ -197,7 +199,7 @@ fn a_stream_that_is_reset_has_failed_wherever_it_stood() {
         peer.reset(stream, INTERNAL_ERROR);
         peer.answer_all();
     });
-    assert!(found.0.first_byte.is_some());
+    assert!(found.0.first_byte_ns.is_some());
     assert_fails(found, Outcome::Reset, Cause::StreamReset);
 }
 
@@ -227,7 +229,7 @@ fn an_answer_before_the_end_of_the_request_counts() {
     assert_eq!(server.connections(), 1);
     // Its last byte never left.
     assert_eq!(exchanges[0].steps.send_ns, None);
-    assert!(exchanges[0].sent.is_some());
+    assert!(exchanges[0].sent_ns.is_some());
 }
 
 #[test]
@@ -443,7 +445,7 @@ fn a_target_without_http_2_is_told_apart() {
             let failure = exchange.failure.as_ref().unwrap();
             assert_eq!((exchange.outcome, failure.cause), (Outcome::Connect, cause));
             assert!(failure.detail.contains(said), "{}", failure.detail);
-            assert_eq!(exchange.sent, None);
+            assert_eq!(exchange.sent_ns, None);
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::support::http2::{
     SETTINGS, STATUS_200, WINDOW_UPDATE,
 };
 use crate::support::plan_with;
+use bench::engine::RunClock;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
@@ -60,6 +61,7 @@ duration = "2s"
                     number: number as u64,
                     random: &mut random,
                     deadline: Instant::now() + Duration::from_mins(1),
+                    clock: RunClock::start(),
                     token_events: &Cell::new(0),
                 };
                 exchanges.push(slot.exchange(call).await);

@@ -1,6 +1,7 @@
 //! What an answer waits for this program is the generator's own, and not the service's.
 
 use crate::support::plan_with;
+use bench::engine::RunClock;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
@@ -67,6 +68,7 @@ duration = "2s"
             number: 0,
             random: &mut random,
             deadline: Instant::now() + Duration::from_mins(1),
+            clock: RunClock::start(),
         };
         let generator = async {
             // Lets the request out, and then blocks the thread until well after the answer: it is not
@@ -89,20 +91,20 @@ fn the_wait_of_an_answer_for_a_busy_generator_is_not_service_time() {
     let wait = waited.steps.client_queue_ns.expect("it is known");
     assert!(u128::from(wait) >= KEPT_BUSY.as_nanos(), "{wait} ns");
     assert_eq!(waited.outcome, Outcome::Ok);
-    let (sent, end) = (waited.sent.unwrap(), waited.end);
-    let received = waited.received_by_kernel.unwrap();
-    assert!(sent <= received && received + KEPT_BUSY <= end);
+    let (sent_ns, end_ns) = (waited.sent_ns.unwrap(), waited.end_ns);
+    let received_ns = waited.received_ns.unwrap();
+    let kept_busy_ns = u64::try_from(KEPT_BUSY.as_nanos()).unwrap();
+    assert!(sent_ns <= received_ns && received_ns + kept_busy_ns <= end_ns);
 
-    let ns = |at: Instant| u64::try_from((at - sent).as_nanos()).unwrap();
     let mut tally = RequestTally::default();
     tally.finish(&Sample {
         stream: None,
         request: 0,
         intended_ns: 0,
         sent_ns: Some(0),
-        first_byte_ns: waited.first_byte.map(ns),
-        end_ns: ns(end),
-        received_ns: Some(ns(received)),
+        first_byte_ns: waited.first_byte_ns.map(|at| at - sent_ns),
+        end_ns: end_ns - sent_ns,
+        received_ns: Some(received_ns - sent_ns),
         outcome: Outcome::Ok,
     });
     let longest = |latencies: &bench::record::Latencies| {

@@ -4,6 +4,7 @@ use crate::support::plan_with;
 #[cfg(target_os = "linux")]
 use crate::support::program::Bench;
 use crate::support::tcp::{Manner, Tcp};
+use bench::engine::RunClock;
 use bench::engine::ports::{Call, Client, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
@@ -65,6 +66,7 @@ fn a_name_is_resolved_as_often_as_the_scenario_says() {
                     number,
                     random: &mut random,
                     deadline: Instant::now() + Duration::from_mins(1),
+                    clock: RunClock::start(),
                     token_events: &Cell::new(0),
                     captured: &mut Captured::nothing(),
                 };

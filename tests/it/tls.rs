@@ -3,6 +3,7 @@
 use crate::support::Outside;
 use crate::support::authority::{Authority, Identity};
 use bench::diag::{Diagnostics, SourceText};
+use bench::engine::RunClock;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect, TlsClient};
 use bench::plan::{self, Captured, Facts, Plan, TargetAddress};
@@ -141,6 +142,7 @@ fn ask(address: SocketAddr, tls: &str, files: &[(&str, &str)]) -> Exchange {
             number: 0,
             random: &mut random,
             deadline: Instant::now() + Duration::from_mins(1),
+            clock: RunClock::start(),
         })
         .await
     })
@@ -161,7 +163,7 @@ fn a_server_of_ones_own_authority_is_trusted_and_the_step_is_timed() {
     let steps = exchange.steps;
     assert!(steps.tcp_ns.is_some() && steps.tls_ns.is_some());
     // Records hide which bytes the kernel stamped: nothing is claimed.
-    assert_eq!(exchange.received_by_kernel, None);
+    assert_eq!(exchange.received_ns, None);
     assert_eq!(steps.client_queue_ns, None);
 }
 

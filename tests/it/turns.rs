@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// A target that answers after a fixed time, and writes down who sends and who reads.
 #[derive(Clone)]
@@ -48,17 +48,17 @@ impl Slot for Noted {
         self.sends_alone
     }
 
-    async fn exchange<'a>(&'a mut self, _: Call<'a>) -> Exchange {
-        let sent = Instant::now();
+    async fn exchange<'a>(&'a mut self, call: Call<'a>) -> Exchange {
+        let sent_ns = call.clock.now_ns();
         self.notes.lock().unwrap().push('s');
         sleep(Duration::from_millis(10)).await;
         self.notes.lock().unwrap().push('r');
         Exchange {
             outcome: Outcome::Ok,
-            sent: Some(sent),
-            first_byte: Some(Instant::now()),
-            end: Instant::now(),
-            received_by_kernel: None,
+            sent_ns: Some(sent_ns),
+            first_byte_ns: Some(call.clock.now_ns()),
+            end_ns: call.clock.now_ns(),
+            received_ns: None,
             steps: StepTimes::default(),
             failure: None,
             told: Told::default(),
