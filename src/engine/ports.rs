@@ -1,6 +1,6 @@
 //! What the engine needs from outside: small traits that it owns and others implement.
 
-use super::clock::RunClock;
+pub use super::clock::RunClock;
 use crate::plan::Captured;
 use crate::record::{Entry, Failure, Outcome, SourceInfo, StepTimes, Streamed};
 use rand_pcg::Pcg64Mcg;

@@ -4,8 +4,7 @@
 //! been read, and of the end. Whoever wants to know something of a body while it comes listens here.
 
 use super::retry_after;
-use crate::engine::RunClock;
-use crate::engine::ports::Told;
+use crate::engine::ports::{RunClock, Told};
 use crate::plan::{Captured, Fault, Judged, Received, RequestPlan};
 use crate::record::{Cause, Outcome, Streamed};
 use crate::stream::{Reader, StreamForm};

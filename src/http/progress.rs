@@ -1,8 +1,7 @@
 //! What an exchange has come to so far.
 
 use super::answer::Arrival;
-use crate::engine::RunClock;
-use crate::engine::ports::ConnectionUse;
+use crate::engine::ports::{ConnectionUse, RunClock};
 use crate::record::StepTimes;
 use tokio::time::Instant;
 
