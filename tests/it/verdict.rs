@@ -106,20 +106,20 @@ fn a_burst_is_one_event_and_proves_little() {
     );
 }
 
+/// 100 in flight, 16 ms on average; something else slows a third of a second to this latency.
+fn hiccup(latency_ms: f64, seconds: usize) -> Story {
+    let quiet = Second {
+        ok_ms: (0..6200).map(|at| 10.0 + f64::from(at) / 516.0).collect(),
+        ..Second::default()
+    };
+    let mut seconds = vec![quiet; seconds];
+    seconds[17].ok_ms[..1900].fill(latency_ms);
+    with("response.p99 < 100ms", &seconds)
+}
+
 #[test]
 fn a_hiccup_far_below_the_limit_leaves_the_rest_as_evidence() {
-    // 100 in flight, 16 ms on average; something else slows a third of a second.
-    let judge = |hiccup_ms: f64| {
-        let mut seconds = vec![
-            Second {
-                ok_ms: (0..6200).map(|at| 10.0 + f64::from(at) / 516.0).collect(),
-                ..Second::default()
-            };
-            30
-        ];
-        seconds[17].ok_ms[..1900].fill(hiccup_ms);
-        only_gate(with("response.p99 < 100ms", &seconds))
-    };
+    let judge = |hiccup_ms| only_gate(hiccup(hiccup_ms, 30));
     let far = judge(60.0);
     assert_eq!(far.verdict, Verdict::Pass, "{}", far.reason);
     // The design effect of requests over the observed p99 alone would leave ninety of them.
@@ -132,6 +132,21 @@ fn a_hiccup_far_below_the_limit_leaves_the_rest_as_evidence() {
         far.reason
     );
     // What came so near may go beyond.
+    let near = judge(90.0);
+    assert_eq!(near.verdict, Verdict::Inconclusive, "{}", near.reason);
+}
+
+/// An early look knows how far latencies stay below the limit, as the judgement at the end does.
+#[test]
+fn a_hiccup_far_below_the_limit_does_not_keep_a_phase_going() {
+    let judge = |hiccup_ms| only_gate(hiccup(hiccup_ms, 60).decided_from(30));
+    let far = judge(60.0);
+    assert_eq!(far.verdict, Verdict::Pass, "{}", far.reason);
+    assert!(
+        far.reason.starts_with("decided after 30.0 s, at look 1"),
+        "{}",
+        far.reason
+    );
     let near = judge(90.0);
     assert_eq!(near.verdict, Verdict::Inconclusive, "{}", near.reason);
 }

@@ -172,6 +172,13 @@ impl Story {
         self
     }
 
+    /// The last phase was to end as soon as its gates are decided, from so many seconds on.
+    pub(crate) fn decided_from(mut self, second: u64) -> Self {
+        let phase = self.header.phases.last_mut().unwrap();
+        phase.decided_after_ns = Some(second * SECOND);
+        self
+    }
+
     /// The same, driven by a rate.
     pub(crate) fn open_phase(mut self, name: &str, gates: &[&str], seconds: &[Second]) -> Self {
         self = self.phase(name, gates, seconds);
