@@ -22,8 +22,8 @@ pub(super) struct Saturation {
     pub(super) noise: (f64, f64),
     /// Where a ramp that ends explains the data best: the share of the window at which it ends.
     pub(super) ends_at: Option<f64>,
-    /// What may remain of the slope, with what the curve itself still adds, if what the best curve with a line
-    /// leaves over is a random walk; `None` where it is none.
+    /// The largest bound of what may remain of the slope over the same curves, with what the curve itself still adds,
+    /// if what is left over is a random walk; `None` where the best curve leaves none.
     pub(super) walk: Option<f64>,
 }
 
@@ -55,7 +55,10 @@ struct Candidate {
     /// What the curve itself adds per step at the end of the window, with the line beside it.
     still_adding: f64,
     ends_at: Option<f64>,
-    walk: Option<f64>,
+    /// Whether what the curve with a line leaves over may be a random walk.
+    may_walk: bool,
+    /// What may remain of the slope then, with what the curve itself adds at the end.
+    walks_at_most: f64,
 }
 
 impl Candidate {
@@ -81,6 +84,8 @@ pub(super) fn saturation(z: &[f64], least_variance: f64, alpha: f64) -> Saturati
             let alone = least_squares(&[ones.clone(), curve.clone()], z);
             let both = least_squares(&[ones.clone(), curve.clone(), steps(n)], z);
             let last_step = curve[n - 1] - curve[n - 2];
+            let changes = changes(&[curve, steps(n)], z);
+            let adding = (changes.coefficients[0] * last_step).max(0.0);
             Candidate {
                 alone: score(&alone, 4.0),
                 with_line: score(&both, 5.0),
@@ -88,11 +93,8 @@ pub(super) fn saturation(z: &[f64], least_variance: f64, alpha: f64) -> Saturati
                 noise: both.noise(),
                 still_adding: both.coefficients[1] * last_step,
                 ends_at,
-                walk: both.is_a_walk(walk::BESIDE_A_CURVE).then(|| {
-                    let changes = changes(&[curve, steps(n)], z);
-                    let adding = changes.coefficients[0] * last_step;
-                    changes.walks_at_most(1.0, walk::ALPHA) + adding.max(0.0)
-                }),
+                may_walk: both.is_a_walk(walk::BESIDE_A_CURVE),
+                walks_at_most: changes.walks_at_most(1.0, walk::ALPHA) + adding,
             }
         })
         .collect();
@@ -123,7 +125,10 @@ pub(super) fn saturation(z: &[f64], least_variance: f64, alpha: f64) -> Saturati
         terminal_upper,
         noise: best.noise,
         ends_at: best.ends_at,
-        walk: best.walk,
+        walk: best.may_walk.then(|| {
+            let bounds = near().map(|candidate| candidate.walks_at_most);
+            bounds.fold(f64::NEG_INFINITY, f64::max)
+        }),
     }
 }
 
