@@ -4,6 +4,7 @@ use super::Load;
 use super::place::{Place, pin_self};
 use super::server::now_ns;
 use bench::diag::SourceText;
+use bench::engine::RunClock;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{self, Captured, Facts, Plan, TargetAddress};
@@ -73,26 +74,15 @@ pub(crate) fn measure(load: Load, place: Place) {
     let plan = plan(line.trim().parse().unwrap(), load.streams);
     pin_self(place.client_core);
     let cpu_from = cpu_time();
-    let (exchanges, clock) = receive(&plan, load.streams);
+    let (exchanges, origin_ns) = receive(&plan, load.streams);
     let cpu = cpu_time().saturating_sub(cpu_from);
     assert!(child.wait().unwrap().success());
-    report(load, &exchanges, &clock, cpu, &times);
+    report(load, &exchanges, origin_ns, cpu, &times);
 }
 
-/// An instant of the runtime's clock and the same moment on the one that the server reads.
-struct Clock {
-    instant: Instant,
-    ns: u64,
-}
-
-impl Clock {
-    fn ns(&self, at: Instant) -> u64 {
-        self.ns + u64::try_from(at.saturating_duration_since(self.instant).as_nanos()).unwrap()
-    }
-}
-
-/// All streams at once, on one thread with a runtime like a worker's.
-fn receive(plan: &Plan, streams: usize) -> (Vec<Exchange>, Clock) {
+/// All streams at once, on one thread with a runtime like a worker's; and when their clock started, on the
+/// one that the server reads.
+fn receive(plan: &Plan, streams: usize) -> (Vec<Exchange>, u64) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(16)
@@ -100,11 +90,8 @@ fn receive(plan: &Plan, streams: usize) -> (Vec<Exchange>, Clock) {
         .unwrap();
     runtime.block_on(async {
         let before = now_ns();
-        let instant = Instant::now();
-        let clock = Clock {
-            instant,
-            ns: u64::midpoint(before, now_ns()),
-        };
+        let clock = RunClock::start();
+        let origin_ns = u64::midpoint(before, now_ns());
         let TargetAddress::Http(url) = &plan.target.address else {
             panic!("the target is a URL");
         };
@@ -121,6 +108,7 @@ fn receive(plan: &Plan, streams: usize) -> (Vec<Exchange>, Clock) {
                         number,
                         random: &mut Pcg64Mcg::seed_from_u64(number),
                         deadline: Instant::now() + Duration::from_mins(2),
+                        clock,
                         token_events: &events,
                         captured: &mut Captured::nothing(),
                     })
@@ -132,11 +120,11 @@ fn receive(plan: &Plan, streams: usize) -> (Vec<Exchange>, Clock) {
         for task in tasks {
             exchanges.push(task.await.unwrap());
         }
-        (exchanges, clock)
+        (exchanges, origin_ns)
     })
 }
 
-fn report(load: Load, exchanges: &[Exchange], clock: &Clock, cpu: Duration, times: &Path) {
+fn report(load: Load, exchanges: &[Exchange], origin_ns: u64, cpu: Duration, times: &Path) {
     let sent: Vec<u64> = std::fs::read(times)
         .unwrap()
         .chunks_exact(8)
@@ -147,10 +135,10 @@ fn report(load: Load, exchanges: &[Exchange], clock: &Clock, cpu: Duration, time
     for (exchange, sent) in exchanges.iter().zip(sent.chunks_exact(load.events)) {
         failed += usize::from(exchange.outcome != Outcome::Ok);
         let stream = exchange.stream.as_ref().expect("an answer came");
-        let Some(first) = stream.first_received else {
+        let Some(first) = stream.first_received_ns else {
             continue;
         };
-        let mut at = clock.ns(first);
+        let mut at = origin_ns + first;
         let stamps = std::iter::once(at).chain(stream.gaps_ns.iter().map(|gap| {
             at += gap;
             at

@@ -12,10 +12,10 @@ use tokio::sync::mpsc::UnboundedSender;
 /// The runtime takes in so many events at once. A user that sends its next request does so after the
 /// others of its turn have read their answers: were there more of them, the connection would have left the
 /// processor's caches meanwhile.
-const EVENTS_AT_ONCE: usize = 64;
+const EVENTS_AT_ONCE: usize = 128;
 /// After so many tasks the runtime looks for what has come: those that read in this turn, and those
 /// that send what the turn before had answered.
-const EVENT_INTERVAL: u32 = 128;
+const EVENT_INTERVAL: u32 = 256;
 
 /// What is needed to start the workers of a phase.
 pub(super) struct Crew<'a, T> {

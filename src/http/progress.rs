@@ -26,38 +26,38 @@ pub(super) struct Progress {
 /// The times of an exchange, in nanoseconds since the start of the run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
-    pub(super) sent_ns: Option<u64>,
-    pub(super) all_sent_ns: Option<u64>,
-    pub(super) first_ns: Option<u64>,
+    pub(super) sent: Option<u64>,
+    pub(super) all_sent: Option<u64>,
+    pub(super) first: Option<u64>,
     /// When the last bytes of a complete answer had been read.
-    pub(super) last_ns: Option<u64>,
+    pub(super) last: Option<u64>,
     /// When the kernel had received them, where that is known.
-    pub(super) received_ns: Option<u64>,
+    pub(super) received: Option<u64>,
 }
 
 impl Progress {
     /// The times of an exchange whose answer was complete then, if it was.
     pub(super) fn times(&self, completed: Option<Arrival>, clock: RunClock) -> Times {
         let ns = |at: Option<Instant>| at.map(|at| clock.ns(at));
-        let sent_ns = ns(self.sent);
+        let sent = ns(self.sent);
         // A stamp from before the request is one of a wall clock that was set.
-        let stamp_ns = ns(completed.and_then(|at| at.kernel));
+        let stamp = ns(completed.and_then(|at| at.kernel));
         Times {
-            sent_ns,
-            all_sent_ns: ns(self.all_sent),
-            first_ns: ns(self.first),
-            last_ns: ns(completed.map(|at| at.read)),
-            received_ns: stamp_ns.filter(|&stamp| sent_ns.is_some_and(|sent| stamp >= sent)),
+            sent,
+            all_sent: ns(self.all_sent),
+            first: ns(self.first),
+            last: ns(completed.map(|at| at.read)),
+            received: stamp.filter(|&stamp| sent.is_some_and(|sent| stamp >= sent)),
         }
     }
 
     pub(super) fn steps(&self, times: &Times) -> StepTimes {
         let between = |from: Option<u64>, to: Option<u64>| to?.checked_sub(from?);
         StepTimes {
-            send_ns: between(times.sent_ns, times.all_sent_ns),
-            wait_ns: between(times.all_sent_ns, times.first_ns),
-            transfer_ns: between(times.first_ns, times.last_ns),
-            client_queue_ns: between(times.received_ns, times.last_ns),
+            send_ns: between(times.sent, times.all_sent),
+            wait_ns: between(times.all_sent, times.first),
+            transfer_ns: between(times.first, times.last),
+            client_queue_ns: between(times.received, times.last),
             ..self.opening.as_deref().copied().unwrap_or_default()
         }
     }

@@ -151,10 +151,10 @@ impl<C: Connect> Slot for HttpSlot<C> {
             let times = progress.times(completed, clock);
             Exchange {
                 outcome,
-                sent_ns: times.sent_ns,
-                first_byte_ns: times.first_ns,
-                end_ns: times.last_ns.unwrap_or_else(|| clock.now_ns()),
-                received_ns: times.received_ns,
+                sent_ns: times.sent,
+                first_byte_ns: times.first,
+                end_ns: times.last.unwrap_or_else(|| clock.now_ns()),
+                received_ns: times.received,
                 steps: progress.steps(&times),
                 failure,
                 told,
