@@ -94,9 +94,10 @@ impl Users {
 }
 
 /// One user: one request after the other until the phase closes.
-// What it is given is used where it lies: an `async fn` would move it within its future, which would have
-// room for it twice.
-#[expect(clippy::manual_async_fn, reason = "see above")]
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an `async fn` would move what it is given within its future, which would have room for it twice"
+)]
 fn run_user<S: Slot>(users: Rc<Users>, slot: usize, mut connection: S) -> impl Future<Output = ()> {
     async move {
         let shared = &users.shared;
