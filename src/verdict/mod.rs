@@ -361,9 +361,11 @@ fn undermining<'a>(record: &'a RunRecord, gate: &ScopedGate, verdict: Verdict) -
     doubts.filter(|doubt| undermines(doubt)).collect()
 }
 
-/// Makes a result INCONCLUSIVE for a doubt.
+/// Makes a result INCONCLUSIVE for a doubt. Where it is so already for want of certainty, the doubt is the reason:
+/// more of the same would decide nothing. Where nothing could be estimated at all, that stays the reason.
 fn leave_undecided(result: &mut GateResult, doubt: &Doubt) {
-    if result.verdict != Verdict::Inconclusive {
+    let is_estimated = result.lower.is_some() || result.upper.is_some() || result.share.is_some();
+    if result.verdict != Verdict::Inconclusive || is_estimated {
         result.verdict = Verdict::Inconclusive;
         result.reason = doubt.to_string();
     }

@@ -261,6 +261,27 @@ fn a_busy_generator_makes_everything_about_requests_inconclusive() {
             result.reason
         );
     }
+    // Where too few requests would be the reason otherwise, more of them are not what it takes.
+    let unclear = |busy: f64| {
+        let seconds: Vec<Second> = (0..6)
+            .map(|second| {
+                let failed = if second == 3 { 150 } else { 0 };
+                let second = answers(200 - failed, 20.0).and_other(failed, Outcome::FailedCheck);
+                Second { busy, ..second }
+            })
+            .collect();
+        only_gate(with("error_rate < 10%", &seconds))
+    };
+    let result = unclear(0.2);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(result.reason.contains("would decide"), "{}", result.reason);
+    let result = unclear(0.96);
+    assert_eq!(result.verdict, Verdict::Inconclusive);
+    assert!(
+        result.reason.starts_with("the generator was the bottleneck"),
+        "{}",
+        result.reason
+    );
     // What is sampled does not depend on it, and other phases are not touched.
     let story = with("gpu.utilization > 70%", &busy)
         .phase("calm", &["response.p95 < 100ms"], &minute(0))
