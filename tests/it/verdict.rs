@@ -278,7 +278,9 @@ fn a_busy_generator_makes_everything_about_requests_inconclusive() {
     let result = unclear(0.96);
     assert_eq!(result.verdict, Verdict::Inconclusive);
     assert!(
-        result.reason.starts_with("the generator was the bottleneck"),
+        result
+            .reason
+            .starts_with("the generator was the bottleneck"),
         "{}",
         result.reason
     );
