@@ -2,7 +2,6 @@
 
 use super::Load;
 use super::place::{Place, pin_self};
-use super::server::now_ns;
 use bench::diag::SourceText;
 use bench::engine::RunClock;
 use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
@@ -20,7 +19,6 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::runtime::LocalOptions;
-use tokio::time::Instant;
 
 struct NoLookup;
 
@@ -89,9 +87,8 @@ fn receive(plan: &Plan, streams: usize) -> (Vec<Exchange>, u64) {
         .build_local(LocalOptions::default())
         .unwrap();
     runtime.block_on(async {
-        let before = now_ns();
         let clock = RunClock::start();
-        let origin_ns = u64::midpoint(before, now_ns());
+        let origin_ns = clock.origin_of_kernel_ns().expect("it is read by itself");
         let TargetAddress::Http(url) = &plan.target.address else {
             panic!("the target is a URL");
         };
@@ -107,7 +104,7 @@ fn receive(plan: &Plan, streams: usize) -> (Vec<Exchange>, u64) {
                         request: 0,
                         number,
                         random: &mut Pcg64Mcg::seed_from_u64(number),
-                        deadline: Instant::now() + Duration::from_mins(2),
+                        deadline_ns: 120_000_000_000,
                         clock,
                         token_events: &events,
                         captured: &mut Captured::nothing(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 const LISTENER: Token = Token(usize::MAX);
 
 /// Nanoseconds of the monotonic clock, which all processes share.
-pub(crate) fn now_ns() -> u64 {
+fn now_ns() -> u64 {
     let now: Duration = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap().into();
     u64::try_from(now.as_nanos()).unwrap()
 }

@@ -310,7 +310,7 @@ impl Run<'_> {
         stop: watch::Receiver<Stop>,
         sink: &mut RunSink,
     ) -> Result<(), CommandError> {
-        let logged_in = match engine::log_in(self.plan, &target).await {
+        let logged_in = match engine::log_in(self.plan, &target, RunClock::start()).await {
             Ok(logged_in) => logged_in,
             Err(reason) => {
                 refuse(sink, reason);

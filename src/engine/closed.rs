@@ -4,6 +4,7 @@ use super::ports::{Client, Slot};
 use super::recorder::Ticket;
 use super::worker::Shared;
 use crate::schedule::{Closed, part_of};
+use crate::units::nanoseconds;
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
@@ -105,7 +106,7 @@ fn run_user<S: Slot>(users: Rc<Users>, slot: usize, mut connection: S) -> impl F
         let mut random = shared.random(&[orders.worker as u64, slot as u64]);
         // Neighbouring users sit on different workers, so that a ramp loads all of them.
         let user = (orders.worker + slot * orders.workers) as u64;
-        let think_ns = u64::try_from(users.load.think_time.as_nanos()).unwrap_or(u64::MAX);
+        let think_ns = nanoseconds(users.load.think_time);
         let mut intended_ns = orders.started_ns;
         // A time that has come: nobody need look at the clock for what was intended until then.
         let mut passed_ns = 0;
@@ -128,8 +129,7 @@ fn run_user<S: Slot>(users: Rc<Users>, slot: usize, mut connection: S) -> impl F
             passed_ns = end_ns;
             intended_ns = end_ns.saturating_add(think_ns);
             if !reachable {
-                let pause_ns =
-                    u64::try_from(PAUSE_AFTER_FAILED_CONNECT.as_nanos()).unwrap_or(u64::MAX);
+                let pause_ns = nanoseconds(PAUSE_AFTER_FAILED_CONNECT);
                 intended_ns = intended_ns.max(shared.now_ns().saturating_add(pause_ns));
             }
         }

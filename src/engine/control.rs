@@ -12,6 +12,7 @@ use super::sampler::{self, Samplers};
 use super::worker::{Finished, Orders};
 use crate::plan::{PhasePlan, Plan};
 use crate::record::{Doubt, Entry, Interval, LoginRecord, Samples, SourceInfo};
+use crate::units::nanoseconds;
 use crate::verdict::{Decision, Lookout};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -199,7 +200,6 @@ impl Control<'_> {
                     timeout: crew.plan.target.timeout,
                     seed: crew.plan.seed,
                     clock: self.clock,
-                    timer: self.placement.timer(),
                     stop: halted.clone(),
                     out: crew.out.clone(),
                     spares: spare_receiver,
@@ -303,8 +303,7 @@ impl Control<'_> {
 
     fn end_phase(&mut self, index: usize, phase: &PhasePlan, finished: &[Finished]) {
         let latest = |pick: fn(&Finished) -> u64| finished.iter().map(pick).max().unwrap_or(0);
-        let measured_from_ns =
-            latest(|end| end.started) + u64::try_from(phase.warmup.as_nanos()).unwrap_or(u64::MAX);
+        let measured_from_ns = latest(|end| end.started) + nanoseconds(phase.warmup);
         self.deliver(Entry::PhaseEnded {
             phase: index,
             measured_from_ns,
@@ -350,7 +349,7 @@ impl Control<'_> {
         if late > STANDSTILL {
             let doubt = Doubt::Paused {
                 at_ns: self.clock.ns(tick),
-                for_ns: u64::try_from(late.as_nanos()).unwrap_or(u64::MAX),
+                for_ns: nanoseconds(late),
             };
             self.deliver(Entry::Doubt(doubt));
         }

@@ -10,6 +10,7 @@ use super::control::Message;
 use super::ports::{Call, Client, Slot, Target};
 use crate::plan::{Captured, LoginPlan, Plan, Token};
 use crate::record::{Cause, Failure, LoginRecord, Outcome};
+use crate::units::nanoseconds;
 use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
 use std::time::Duration;
@@ -36,7 +37,11 @@ pub struct LoggedIn {
 ///
 /// # Errors
 /// When no token could be had, in words.
-pub async fn log_in<T: Target>(plan: &Plan, target: &T) -> Result<Option<LoggedIn>, String> {
+pub async fn log_in<T: Target>(
+    plan: &Plan,
+    target: &T,
+    clock: RunClock,
+) -> Result<Option<LoggedIn>, String> {
     let Some(login) = &plan.login else {
         return Ok(None);
     };
@@ -44,10 +49,11 @@ pub async fn log_in<T: Target>(plan: &Plan, target: &T) -> Result<Option<LoggedI
     let mut records = Vec::new();
     for number in 1..=TRIES {
         let asked = Instant::now();
-        let (token, record) =
-            ask(login, &mut slot, plan.target.timeout, RunClock::start(), 0).await;
+        let at_ns = clock.ns(asked);
+        let (token, record) = ask(login, &mut slot, plan.target.timeout, clock, at_ns).await;
         let failure = record.failure.clone();
-        records.push(record);
+        // Before the run.
+        records.push(LoginRecord { at_ns: 0, ..record });
         if let Some(token) = token {
             target.set_token(&token.text);
             return Ok(Some(LoggedIn {
@@ -83,7 +89,7 @@ async fn ask<S: Slot>(
             request: login.request,
             number: 0,
             random: &mut Pcg64Mcg::new(0),
-            deadline: clock.at(at_ns) + timeout,
+            deadline_ns: at_ns.saturating_add(nanoseconds(timeout)),
             clock,
             token_events: &Cell::new(0),
             captured: &mut captured,
@@ -102,7 +108,7 @@ async fn ask<S: Slot>(
                 (Outcome::FailedCheck, None, Some(failure))
             }
         },
-        outcome => (outcome, None, exchange.failure),
+        outcome => (outcome, None, exchange.failure.map(|failure| *failure)),
     };
     let valid_for = token.as_ref().and_then(|token| token.valid_for);
     let record = LoginRecord {
@@ -114,10 +120,6 @@ async fn ask<S: Slot>(
         after_refusal: false,
     };
     (token, record)
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Renews the token until it is stopped.

@@ -4,12 +4,10 @@
 //! gives up its turn and is at once ready again waits behind all others and behind one look at the
 //! sockets, as the end of an answer does.
 
-use super::pacer::Timer;
 use super::worker::Shared;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::Instant;
 
 /// Rare enough to cost nothing, often enough for a percentile in every second.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -27,17 +25,17 @@ impl Drop for Watch {
 
 /// Looks from now on. Not under a clock that tests can pause, which stands still while tasks wait.
 pub(super) fn start(shared: &Rc<Shared>) -> Watch {
-    if shared.orders.timer == Timer::Runtime {
+    if shared.orders.clock.can_be_paused() {
         return Watch(None);
     }
     let shared = Rc::clone(shared);
     let task = tokio::task::spawn_local(async move {
         loop {
             tokio::time::sleep(PERIOD).await;
-            let ready = Instant::now();
+            let ready_ns = shared.now_ns();
             tokio::task::yield_now().await;
-            let delay = u64::try_from(ready.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            shared.recorder.borrow_mut().delayed(delay);
+            let delay_ns = shared.now_ns() - ready_ns;
+            shared.recorder.borrow_mut().delayed(delay_ns);
         }
     });
     Watch(Some(task.abort_handle()))

@@ -32,13 +32,3 @@ pub enum Placement {
     /// All on the caller's thread, inside a `LocalSet`: for tests under a paused clock.
     SameThread,
 }
-
-impl Placement {
-    /// What the schedule of an open loop is kept with.
-    fn timer(self) -> pacer::Timer {
-        match self {
-            Self::Threads => pacer::Timer::Kernel,
-            Self::SameThread => pacer::Timer::Runtime,
-        }
-    }
-}

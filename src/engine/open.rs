@@ -9,6 +9,7 @@ use super::recorder::Ticket;
 use super::worker::Shared;
 use crate::record::Outcome;
 use crate::schedule::{Arrival, Open, Share, part_of};
+use crate::units::nanoseconds;
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 use std::cell::{Cell, RefCell};
@@ -71,7 +72,7 @@ impl<C: Client> OpenLoop<C> {
             &load.arrivals,
             shared.schedule_seed(),
             (worker, workers),
-            u64::try_from(orders.phase.warmup.as_nanos()).unwrap_or(u64::MAX),
+            nanoseconds(orders.phase.warmup),
             shared.count,
         );
         let most = part_of(u64::from(load.max_in_flight), workers, worker);
@@ -82,13 +83,11 @@ impl<C: Client> OpenLoop<C> {
                 shared: Rc::clone(shared),
                 waiting: RefCell::default(),
                 slots: RefCell::default(),
-                shed_after_ns: load
-                    .shed_after
-                    .map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX)),
+                shed_after_ns: load.shed_after.map(nanoseconds),
                 is_over: Cell::new(false),
             }),
             client,
-            pacer: Pacer::new(orders.timer, orders.clock, load.precise),
+            pacer: Pacer::new(orders.clock, load.precise),
             most_slots: usize::try_from(most).unwrap_or(usize::MAX),
         }
     }
@@ -108,12 +107,11 @@ impl<C: Client> OpenLoop<C> {
         let Some(due_ns) = self.next_ns() else {
             return std::future::pending().await;
         };
-        let at = self.queue.shared.orders.clock.at(due_ns);
-        if tokio::time::Instant::now() >= at {
+        if self.queue.shared.now_ns() >= due_ns {
             // Behind the schedule: slots must get to run all the same.
             tokio::task::yield_now().await;
         } else {
-            self.pacer.until(at).await;
+            self.pacer.until(due_ns).await;
         }
     }
 

@@ -4,48 +4,84 @@
 //! kernel is armed with the absolute time instead, which meets it within tens of microseconds.
 
 use super::clock::RunClock;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// What a schedule is kept with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timer {
-    /// The kernel's timer, where there is one that can be awaited.
-    Kernel,
-    /// The runtime's, which tests can pause.
-    Runtime,
+/// So long before the moment a precise pacer begins to look at the clock all the time, and the others at most.
+const LONGEST_LEAD_NS: u64 = 50_000;
+
+/// By so much a lead shrinks with each wake-up that was early enough, and grows by [`GROWTH`] times that with
+/// each that was not.
+const STEP_NS: u64 = 100;
+
+/// Three of four wake-ups are early enough where the lead rests: the share is `GROWTH / (GROWTH + 1)`.
+const GROWTH: u64 = 3;
+
+/// How long before a moment to be woken for it: between the timer and the task that waits for it lie an
+/// interrupt, the scheduler and the runtime, which take 5 to 30 µs. What is left then is spent looking at the clock.
+#[derive(Clone, Copy, Debug)]
+enum Lead {
+    /// Always the longest.
+    Longest,
+    /// As long as most wake-ups were late so far: a quantile by stochastic approximation, which follows the
+    /// machine, and which single late ones do not move.
+    Learned(u64),
 }
 
-/// So long before the moment a precise pacer begins to look at the clock all the time.
-const SPIN: Duration = Duration::from_micros(50);
+impl Lead {
+    fn ns(self) -> u64 {
+        match self {
+            Self::Longest => LONGEST_LEAD_NS,
+            Self::Learned(lead_ns) => lead_ns,
+        }
+    }
 
-/// Waits for moments.
+    /// A wake-up was late by this much.
+    fn learn(&mut self, late_ns: u64) {
+        if let Self::Learned(lead_ns) = self {
+            *lead_ns = if late_ns > *lead_ns {
+                (*lead_ns + STEP_NS * GROWTH).min(LONGEST_LEAD_NS)
+            } else {
+                lead_ns.saturating_sub(STEP_NS)
+            };
+        }
+    }
+}
+
+/// Waits for moments. Under a clock that tests can pause, and where the kernel's timer cannot be had, the runtime's
+/// does, and the lateness says so.
 pub(super) struct Pacer {
+    clock: RunClock,
     kernel: Option<kernel::KernelTimer>,
-    /// Whether to spend CPU time on the last microseconds.
-    precise: bool,
+    lead: Lead,
 }
 
 impl Pacer {
-    pub(super) fn new(timer: Timer, clock: RunClock, precise: bool) -> Self {
-        let kernel = match timer {
-            // Where it cannot be had, the runtime's timer does, and the lateness says so.
-            Timer::Kernel => kernel::KernelTimer::new(clock),
-            Timer::Runtime => None,
-        };
-        Self { kernel, precise }
+    /// One that is `precise` spends more CPU time, so that hardly any request leaves late.
+    pub(super) fn new(clock: RunClock, precise: bool) -> Self {
+        Self {
+            clock,
+            kernel: kernel::KernelTimer::new(clock),
+            lead: if precise {
+                Lead::Longest
+            } else {
+                Lead::Learned(0)
+            },
+        }
     }
 
-    /// Returns at this moment, or at once if it has passed. May be dropped and called again.
-    pub(super) async fn until(&mut self, at: Instant) {
-        let wake = if self.precise { at - SPIN } else { at };
-        if Instant::now() < wake {
+    /// Returns at this moment, in nanoseconds since the start of the run, or at once if it has passed. May be
+    /// dropped and called again.
+    pub(super) async fn until(&mut self, at_ns: u64) {
+        let wake_ns = at_ns.saturating_sub(self.lead.ns());
+        if self.clock.now_ns() < wake_ns {
             match &mut self.kernel {
-                Some(timer) => timer.until(wake).await,
-                None => tokio::time::sleep_until(wake).await,
+                Some(timer) => {
+                    timer.until(wake_ns).await;
+                    self.lead.learn(self.clock.now_ns() - wake_ns);
+                }
+                None => tokio::time::sleep_until(self.clock.at(wake_ns)).await,
             }
         }
-        while self.precise && Instant::now() < at {
+        while self.clock.now_ns() < at_ns {
             // Whatever else is ready runs meanwhile.
             tokio::task::yield_now().await;
         }
@@ -56,36 +92,28 @@ impl Pacer {
 mod kernel {
     use super::RunClock;
     use rustix::time::{
-        ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
-        clock_gettime, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     };
     use std::os::fd::OwnedFd;
-    use std::time::Duration;
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
-    use tokio::time::Instant;
 
     /// A timer of the kernel on the monotonic clock.
     pub(super) struct KernelTimer {
         timer: AsyncFd<OwnedFd>,
         clock: RunClock,
-        /// The kernel's monotonic clock at the origin of the run's clock.
-        origin: Duration,
-        armed_for: Option<Instant>,
+        /// The kernel's monotonic clock at the start of the run.
+        origin_ns: u64,
+        armed_for_ns: Option<u64>,
     }
 
     impl KernelTimer {
-        /// A timer; `None` where the process may have no more descriptors.
+        /// A timer; `None` where the clock is not the kernel's, or the process may have no more descriptors.
         pub(super) fn new(clock: RunClock) -> Option<Self> {
+            let origin_ns = clock.origin_of_kernel_ns()?;
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
-            let before_ns = clock.now_ns();
-            let now = clock_gettime(ClockId::Monotonic);
-            let between_ns = u64::midpoint(before_ns, clock.now_ns());
-            let now = Duration::new(
-                u64::try_from(now.tv_sec).ok()?,
-                u32::try_from(now.tv_nsec).ok()?,
-            );
             #[expect(
                 deprecated,
                 reason = "it is unsound for types whose descriptor changes; that of an `OwnedFd` does not, \
@@ -95,27 +123,32 @@ mod kernel {
             Some(Self {
                 timer,
                 clock,
-                origin: now.checked_sub(Duration::from_nanos(between_ns))?,
-                armed_for: None,
+                origin_ns,
+                armed_for_ns: None,
             })
         }
 
-        pub(super) async fn until(&mut self, at: Instant) {
-            if self.armed_for != Some(at) && self.arm(at).is_none() {
-                tokio::time::sleep_until(at).await;
-                return;
+        pub(super) async fn until(&mut self, at_ns: u64) {
+            if self.armed_for_ns != Some(at_ns) && self.arm(at_ns).is_none() {
+                return self.sleep_until(at_ns).await;
             }
-            while Instant::now() < at {
+            while self.clock.now_ns() < at_ns {
                 match self.timer.readable().await {
                     // Arming it again empties it; here only the notice is taken down.
                     Ok(mut ready) => ready.clear_ready(),
-                    Err(_) => tokio::time::sleep_until(at).await,
+                    Err(_) => self.sleep_until(at_ns).await,
                 }
             }
         }
 
-        fn arm(&mut self, at: Instant) -> Option<()> {
-            let due = self.origin + Duration::from_nanos(self.clock.ns(at));
+        /// The runtime's timer, should the kernel's fail.
+        async fn sleep_until(&self, at_ns: u64) {
+            tokio::time::sleep_until(self.clock.at(at_ns)).await;
+        }
+
+        fn arm(&mut self, at_ns: u64) -> Option<()> {
+            const SECOND_NS: u64 = 1_000_000_000;
+            let due_ns = self.origin_ns.checked_add(at_ns)?;
             let none = Timespec {
                 tv_sec: 0,
                 tv_nsec: 0,
@@ -123,12 +156,12 @@ mod kernel {
             let setting = Itimerspec {
                 it_interval: none,
                 it_value: Timespec {
-                    tv_sec: i64::try_from(due.as_secs()).ok()?,
-                    tv_nsec: due.subsec_nanos().into(),
+                    tv_sec: i64::try_from(due_ns / SECOND_NS).ok()?,
+                    tv_nsec: i64::try_from(due_ns % SECOND_NS).ok()?,
                 },
             };
             timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting).ok()?;
-            self.armed_for = Some(at);
+            self.armed_for_ns = Some(at_ns);
             Some(())
         }
     }
@@ -137,7 +170,6 @@ mod kernel {
 #[cfg(not(target_os = "linux"))]
 mod kernel {
     use super::RunClock;
-    use tokio::time::Instant;
 
     /// There is no timer of the kernel that can be awaited here.
     pub(super) enum KernelTimer {}
@@ -148,7 +180,7 @@ mod kernel {
         }
 
         #[expect(clippy::unused_async, reason = "the same form as where there is one")]
-        pub(super) async fn until(&mut self, _: Instant) {
+        pub(super) async fn until(&mut self, _: u64) {
             match *self {}
         }
     }
@@ -157,8 +189,36 @@ mod kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64Mcg;
+    use std::time::Duration;
 
-    /// Never early, whatever the timer, and late by no more than tests on a busy machine must bear.
+    /// The lead follows what most wake-ups take, up and down, and not the few that take far longer.
+    #[test]
+    fn a_lead_is_as_long_as_most_wake_ups_are_late() {
+        let mut random = Pcg64Mcg::seed_from_u64(11);
+        let mut lead = Lead::Learned(0);
+        for usual_ns in [5_000..13_000, 20_000..28_000, 2_000..4_000] {
+            let mut early_enough = 0;
+            for wake_up in 0..20_000 {
+                let late_ns = if random.random_range(0..50) == 0 {
+                    5_000_000
+                } else {
+                    random.random_range(usual_ns.clone())
+                };
+                early_enough += u32::from(wake_up >= 10_000 && late_ns <= lead.ns());
+                lead.learn(late_ns);
+            }
+            assert!((7_000..8_000).contains(&early_enough), "{early_enough}");
+        }
+        // A machine that is always late gets no more than the longest.
+        for _ in 0..1000 {
+            lead.learn(4_000_000);
+        }
+        assert_eq!(lead.ns(), LONGEST_LEAD_NS);
+    }
+
+    /// Never early, whatever the timer.
     #[test]
     fn a_moment_is_awaited_and_never_early() {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -166,20 +226,20 @@ mod tests {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            for timer in [Timer::Kernel, Timer::Runtime] {
+            for clock in [RunClock::start(), RunClock::of_runtime()] {
                 for precise in [false, true] {
-                    let clock = RunClock::start();
-                    let mut pacer = Pacer::new(timer, clock, precise);
-                    for millisecond in 1..=20u64 {
-                        let at = clock.at(millisecond * 1_000_000);
+                    let mut pacer = Pacer::new(clock, precise);
+                    let from_ms = clock.now_ns() / 1_000_000;
+                    for millisecond in 1..=20 {
+                        let at_ns = (from_ms + millisecond) * 1_000_000;
                         // Dropped on the way, as a `select!` does, and taken up again.
-                        let cut = tokio::time::timeout(Duration::ZERO, pacer.until(at)).await;
-                        assert!(cut.is_err() || Instant::now() >= at);
-                        pacer.until(at).await;
-                        assert!(Instant::now() >= at);
+                        let cut = tokio::time::timeout(Duration::ZERO, pacer.until(at_ns)).await;
+                        assert!(cut.is_err() || clock.now_ns() >= at_ns);
+                        pacer.until(at_ns).await;
+                        assert!(clock.now_ns() >= at_ns);
                     }
                     // What has passed is not awaited.
-                    pacer.until(clock.at(0)).await;
+                    pacer.until(0).await;
                 }
             }
         });

@@ -7,7 +7,6 @@ use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// The service under test, as the engine sees it: each worker gets a client of it.
 pub trait Target: Clone + Send + 'static {
@@ -49,8 +48,10 @@ pub trait Slot: 'static {
         true
     }
 
-    /// Takes back the [`Streamed::gaps_ns`] of its last exchange, so that their memory is used again.
-    fn reclaim(&mut self, _gaps_ns: Vec<u64>) {}
+    /// Takes back the stream of its last exchange, so that its memory is used again.
+    fn reclaim(&mut self, stream: Box<Streamed>) {
+        drop(stream);
+    }
 }
 
 /// One request to be sent.
@@ -62,8 +63,8 @@ pub struct Call<'a> {
     pub number: u64,
     /// Where its random values come from.
     pub random: &'a mut Pcg64Mcg,
-    /// When it is given up.
-    pub deadline: Instant,
+    /// When it is given up, in nanoseconds since the start of the run.
+    pub deadline_ns: u64,
     /// The run's clock, which the times of the exchange are told by.
     pub clock: RunClock,
     /// Counts events with tokens as they come.
@@ -72,23 +73,28 @@ pub struct Call<'a> {
     pub captured: &'a mut Captured,
 }
 
-/// How one request went. Times are nanoseconds since the start of the run.
+/// How one request went. Times are nanoseconds since the start of the run. It is kept small, with what few requests
+/// have on the heap: it is handed on a few times for each.
 #[derive(Debug)]
 pub struct Exchange {
     /// How it ended.
     pub outcome: Outcome,
     /// When its first byte was handed to the network; `None` if it never was.
     pub sent_ns: Option<u64>,
+    /// When its last byte had been.
+    pub all_sent_ns: Option<u64>,
     /// When the first byte of the answer came.
     pub first_byte_ns: Option<u64>,
     /// When it was over: its last byte had been read, or it was given up.
     pub end_ns: u64,
+    /// Whether the answer was complete then.
+    pub is_complete: bool,
     /// When the kernel had received its last byte, where that is known.
     pub received_ns: Option<u64>,
-    /// How long its steps took.
-    pub steps: StepTimes,
+    /// How long the steps of opening a connection took, if one was opened for it.
+    pub opening: Option<Box<StepTimes>>,
     /// What went wrong, if anything did.
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
     /// What the answer says of what comes next.
     pub told: Told,
     /// What happened to the connection.
@@ -98,7 +104,22 @@ pub struct Exchange {
     /// Bytes read.
     pub bytes_received: u64,
     /// What came of a streamed answer; `None` where none began.
-    pub stream: Option<Streamed>,
+    pub stream: Option<Box<Streamed>>,
+}
+
+impl Exchange {
+    /// How long its steps took.
+    pub fn steps(&self) -> StepTimes {
+        let between = |from: Option<u64>, to: Option<u64>| to?.checked_sub(from?);
+        let last_ns = self.is_complete.then_some(self.end_ns);
+        StepTimes {
+            send_ns: between(self.sent_ns, self.all_sent_ns),
+            wait_ns: between(self.all_sent_ns, self.first_byte_ns),
+            transfer_ns: between(self.first_byte_ns, last_ns),
+            client_queue_ns: between(self.received_ns, last_ns),
+            ..self.opening.as_deref().copied().unwrap_or_default()
+        }
+    }
 }
 
 /// What a complete answer says of what comes next.
@@ -131,10 +152,11 @@ impl Told {
 /// What one request did to its connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectionUse {
-    /// How long opening a connection took, if one was opened.
-    pub opened: Option<Duration>,
-    /// How long the request waited until it had a connection, be it opened for it or for another one.
-    pub waited: Duration,
+    /// How long opening a connection took, if one was opened, in nanoseconds.
+    pub opened_ns: Option<u64>,
+    /// How long the request waited until it had a connection, be it opened for it or for another one, in
+    /// nanoseconds.
+    pub waited_ns: u64,
     /// Whether opening one failed.
     pub failed: bool,
     /// Whether the kept connection turned out to be closed before anything was sent on it.

@@ -6,6 +6,7 @@ use super::control::Message;
 use super::ports::{Exchange, Told};
 use crate::plan::{PhasePlan, StepPlan};
 use crate::record::{Cause, Failure, INTERVAL_NS, Interval, Outcome, Sample, Streamed, TryTally};
+use crate::units::nanoseconds;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -144,17 +145,17 @@ impl Recorder {
         self.rotate(exchange.end_ns);
         let counts = &mut self.current.counts;
         if let Some(sent_ns) = exchange.sent_ns {
-            let connecting_ns = nanoseconds(exchange.connection.waited);
+            let connecting_ns = exchange.connection.waited_ns;
             let own_ns = sent_ns.saturating_sub(taken_ns);
             counts.send_lag.record(own_ns.saturating_sub(connecting_ns));
         }
-        counts.steps.record(&exchange.steps);
+        counts.steps.record(&exchange.steps());
         counts.bytes_sent += exchange.bytes_sent;
         counts.bytes_received += exchange.bytes_received;
         let connections = &mut counts.connections;
-        if let Some(opened) = exchange.connection.opened {
+        if let Some(opened_ns) = exchange.connection.opened_ns {
             connections.opened += 1;
-            connections.connect.record(nanoseconds(opened));
+            connections.connect.record(opened_ns);
         }
         connections.failed += u64::from(exchange.connection.failed);
         connections.reopened += u64::from(exchange.connection.reopened);
@@ -224,7 +225,7 @@ impl Recorder {
     }
 
     /// A request or flow has ended, at `end_ns` if not before it was taken up; the step is the one that
-    /// did not succeed. Gives back the memory of what is known of its stream.
+    /// did not succeed. Gives back what is known of its stream, for its memory.
     pub(super) fn end(
         &mut self,
         phase: &PhasePlan,
@@ -232,7 +233,7 @@ impl Recorder {
         exchange: &mut Exchange,
         end_ns: u64,
         failed: Option<&StepPlan>,
-    ) -> Option<Vec<u64>> {
+    ) -> Option<Box<Streamed>> {
         self.rotate(end_ns);
         self.leave(ticket, end_ns);
         let stream = exchange.stream.take();
@@ -256,11 +257,11 @@ impl Recorder {
             self.current.counts.errors.add(
                 (ticket.request, step),
                 exchange.outcome,
-                failure,
+                *failure,
                 end_ns,
             );
         }
-        sample.stream.map(|stream| stream.gaps_ns)
+        sample.stream
     }
 
     /// The run is over before this request is.
@@ -275,13 +276,13 @@ impl Recorder {
             end_ns: now_ns,
             received_ns: None,
             outcome: Outcome::InFlightAtEnd,
-            stream: phase.streams(ticket.request).then(Streamed::default),
+            stream: phase.streams(ticket.request).then(Box::default),
         };
         if let Some(step) = ticket.step.filter(|_| ticket.measured) {
             let of_step = Sample {
                 request: step.index,
                 intended_ns: step.intended_ns,
-                stream: step.streams.then(Streamed::default),
+                stream: step.streams.then(Box::default),
                 ..sample.clone()
             };
             self.current.flow_steps.of(step.index).finish(&of_step);
@@ -309,7 +310,7 @@ impl Recorder {
             end_ns: now_ns,
             received_ns: None,
             outcome,
-            stream: phase.streams(ticket.request).then(Streamed::default),
+            stream: phase.streams(ticket.request).then(Box::default),
         };
         self.population(ticket.measured)
             .of(ticket.request)
@@ -390,7 +391,7 @@ impl Recorder {
 }
 
 /// What is known of an exchange; whose it is, is filled in.
-fn sample(exchange: &Exchange, end_ns: u64, stream: Option<Streamed>) -> Sample {
+fn sample(exchange: &Exchange, end_ns: u64, stream: Option<Box<Streamed>>) -> Sample {
     Sample {
         request: 0,
         intended_ns: 0,
@@ -401,10 +402,6 @@ fn sample(exchange: &Exchange, end_ns: u64, stream: Option<Streamed>) -> Sample 
         outcome: exchange.outcome,
         stream,
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How long this thread's runtime has been busy.

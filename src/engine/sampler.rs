@@ -5,6 +5,7 @@ use super::clock::RunClock;
 use super::control::Message;
 use super::ports::{Probe, Stamped};
 use crate::record::Samples;
+use crate::units::nanoseconds;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -175,7 +176,7 @@ impl Sampler {
     /// A reading of the source's own belongs to where its time begins, on the run's clock. What began
     /// before the run is none of it.
     fn take_stamped(&mut self, reading: Stamped, now_ns: u64) {
-        let age_ns = u64::try_from(reading.age.as_nanos()).unwrap_or(u64::MAX);
+        let age_ns = nanoseconds(reading.age);
         let Some(at_ns) = now_ns.checked_sub(age_ns) else {
             return;
         };

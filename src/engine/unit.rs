@@ -9,12 +9,12 @@ use super::ports::{Call, Exchange, Slot};
 use crate::plan::{Captured, FlowPlan, PollPlan, SendPlan, StepPlan, Unit};
 use crate::record::{Cause, Failure, Outcome};
 use crate::schedule::GivenUp;
-use crate::units;
+use crate::units::{self, nanoseconds};
 use rand_pcg::Pcg64Mcg;
 use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// Is told what happens on the way.
 pub trait Witness {
@@ -116,7 +116,7 @@ impl<S: Slot, W: Witness> Way<'_, S, W> {
                     request: send.request,
                     number: self.errand.number,
                     random: self.errand.random,
-                    deadline: clock.at(taken_ns) + self.errand.timeout,
+                    deadline_ns: taken_ns.saturating_add(nanoseconds(self.errand.timeout)),
                     clock,
                     token_events: self.errand.token_events,
                     captured,
@@ -176,15 +176,15 @@ impl<S: Slot, W: Witness> Way<'_, S, W> {
         let mut exchange = self.send(&step.send, Some(step), taken_ns, captured).await;
         if let Some(poll) = step.poll {
             let first_sent_ns = exchange.sent_ns;
-            let limit = clock.at(taken_ns) + poll.limit;
+            let limit_ns = taken_ns.saturating_add(nanoseconds(poll.limit));
             while exchange.told.not_yet {
-                if Instant::now() >= limit {
+                if clock.now_ns() >= limit_ns {
                     not_in_time(&mut exchange, poll);
                     break;
                 }
                 // The last look is at the limit, so that what is told of it is certain.
-                let next = (clock.at(exchange.end_ns) + poll.every).min(limit);
-                sleep_until(next).await;
+                let next_ns = exchange.end_ns.saturating_add(nanoseconds(poll.every));
+                sleep_until(clock.at(next_ns.min(limit_ns))).await;
                 let again_ns = clock.now_ns();
                 exchange = self.send(&step.send, Some(step), again_ns, captured).await;
             }
@@ -221,11 +221,11 @@ fn say_why(why: GivenUp, retries: u32, failure: &mut Failure) {
 
 fn not_in_time(exchange: &mut Exchange, poll: PollPlan) {
     exchange.outcome = Outcome::Timeout;
-    exchange.failure = Some(Failure {
+    exchange.failure = Some(Box::new(Failure {
         cause: Cause::NotYet,
         detail: format!("not done after {}", units::duration(poll.limit)),
         body: String::new(),
-    });
+    }));
 }
 
 /// The last exchange of a flow, as one of the whole of it.

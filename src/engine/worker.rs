@@ -5,13 +5,13 @@ use super::closed;
 use super::control::Message;
 use super::loop_delay;
 use super::open::OpenLoop;
-use super::pacer::Timer;
 use super::ports::{Client, Exchange, Slot, Stop, Target};
 use super::recorder::{MeasuredWindow, Recorder, StepTicket, Ticket};
 use super::unit::{self, Errand, Witness};
 use crate::plan::{PhasePlan, StepPlan};
 use crate::record::{Interval, Outcome};
 use crate::schedule::{self, Load};
+use crate::units::nanoseconds;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,6 @@ pub(super) struct Orders {
     pub(super) timeout: Duration,
     pub(super) seed: u64,
     pub(super) clock: RunClock,
-    pub(super) timer: Timer,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) out: UnboundedSender<Message>,
     pub(super) spares: UnboundedReceiver<Box<Interval>>,
@@ -127,12 +126,12 @@ impl Shared {
         let end_ns = exchange.end_ns.max(ticket.taken_ns);
         self.last_end_ns.set(self.last_end_ns.get().max(end_ns));
         let phase = &self.orders.phase;
-        let gaps_ns = self
+        let stream = self
             .recorder
             .borrow_mut()
             .end(phase, &ticket, &mut exchange, end_ns, failed);
-        if let Some(gaps_ns) = gaps_ns {
-            connection.reclaim(gaps_ns);
+        if let Some(stream) = stream {
+            connection.reclaim(stream);
         }
         (end_ns, !unreachable)
     }
@@ -354,8 +353,4 @@ fn finish(shared: &Shared) -> Finished {
         measured_to: measured_to_ns,
         ended: ended_ns.max(measured_to_ns),
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

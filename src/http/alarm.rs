@@ -4,10 +4,11 @@
 //! stays where it is: when it goes off and the deadline has moved on meanwhile, it is set anew. A slot
 //! touches it once in a timeout instead of once in a request.
 
+use crate::engine::ports::RunClock;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 
 /// Goes off at the deadline of one request after the other.
 #[derive(Default)]
@@ -15,8 +16,8 @@ pub(super) struct Alarm(Option<Set>);
 
 /// A timer of the runtime that has been set.
 struct Set {
-    /// When it goes off.
-    at: Instant,
+    /// When it goes off, in nanoseconds since the start of the run.
+    at_ns: u64,
     /// Whom it wakes then.
     waker: Waker,
     sleep: Pin<Box<Sleep>>,
@@ -26,38 +27,41 @@ impl Alarm {
     /// Awaits something until a deadline; `None` if that came first.
     pub(super) fn within<'a, F: Future>(
         &'a mut self,
-        deadline: Instant,
+        deadline_ns: u64,
+        clock: RunClock,
         future: Pin<&'a mut F>,
     ) -> Within<'a, F> {
         Within {
             alarm: self,
-            deadline,
+            deadline_ns,
+            clock,
             future,
         }
     }
 
     /// Ready once the deadline is over; until then, the task is woken when it is.
-    fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>, deadline_ns: u64, clock: RunClock) -> Poll<()> {
         // A timer that has not gone off, and will do so in time, needs no look at the clock.
         if let Some(set) = &self.0
             && !set.sleep.is_elapsed()
-            && set.at <= deadline
+            && set.at_ns <= deadline_ns
             && set.waker.will_wake(cx.waker())
         {
             return Poll::Pending;
         }
-        if Instant::now() >= deadline {
+        if clock.now_ns() >= deadline_ns {
             return Poll::Ready(());
         }
+        let deadline = clock.at(deadline_ns);
         let set = match &mut self.0 {
             Some(set) => {
                 set.sleep.as_mut().reset(deadline);
-                set.at = deadline;
+                set.at_ns = deadline_ns;
                 set.waker.clone_from(cx.waker());
                 set
             }
             none => none.insert(Set {
-                at: deadline,
+                at_ns: deadline_ns,
                 waker: cx.waker().clone(),
                 sleep: Box::pin(sleep_until(deadline)),
             }),
@@ -70,7 +74,8 @@ impl Alarm {
 /// there twice, and what a thousand slots carry must stay in the processor's caches.
 pub(super) struct Within<'a, F> {
     alarm: &'a mut Alarm,
-    deadline: Instant,
+    deadline_ns: u64,
+    clock: RunClock,
     future: Pin<&'a mut F>,
 }
 
@@ -81,8 +86,8 @@ impl<F: Future> Future for Within<'_, F> {
         if let Poll::Ready(output) = self.future.as_mut().poll(cx) {
             return Poll::Ready(Some(output));
         }
-        let deadline = self.deadline;
-        self.alarm.poll(cx, deadline).map(|()| None)
+        let (deadline_ns, clock) = (self.deadline_ns, self.clock);
+        self.alarm.poll(cx, deadline_ns, clock).map(|()| None)
     }
 }
 
@@ -93,44 +98,48 @@ mod tests {
     use std::pin::pin;
     use std::time::Duration;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    async fn seconds(count: u64) {
+        tokio::time::sleep(Duration::from_secs(count)).await;
+    }
 
     #[tokio::test(start_paused = true)]
     async fn every_deadline_holds_whatever_came_before() {
-        let begin = Instant::now();
+        let clock = RunClock::of_runtime();
         let mut alarm = Alarm::default();
         // A request that is over at once, and leaves the timer as it is.
-        for seconds in [10, 11, 12] {
-            let over = pin!(ready(seconds));
-            let deadline = begin + seconds * SECOND;
-            assert_eq!(alarm.within(deadline, over).await, Some(seconds));
+        for second in [10, 11, 12] {
+            let over = pin!(ready(second));
+            let within = alarm.within(second * SECOND_NS, clock, over);
+            assert_eq!(within.await, Some(second));
         }
         // One that is not over is given up at its deadline: a later one than the timer's (12 s after
         // it was set for 5 s), an earlier one, and one that is set after the timer went off in vain.
-        let mut elapsed = Duration::ZERO;
+        let mut passed = 0;
         for (pause, limit) in [(0, 5), (0, 7), (0, 3), (20, 4), (0, 1)] {
-            tokio::time::sleep(pause * SECOND).await;
-            let short = pin!(tokio::time::sleep(SECOND / 2));
-            let deadline = Instant::now() + limit * SECOND;
-            assert_eq!(alarm.within(deadline, short).await, Some(()));
-            assert_eq!(alarm.within(deadline, pin!(pending::<()>())).await, None);
-            elapsed += (pause + limit) * SECOND;
-            let late = begin.elapsed().saturating_sub(elapsed);
-            assert!(late < Duration::from_millis(10), "{limit}: {late:?}");
-            assert!(begin.elapsed() >= elapsed, "{limit}");
+            seconds(pause).await;
+            let short = pin!(tokio::time::sleep(Duration::from_millis(500)));
+            let deadline_ns = clock.now_ns() + limit * SECOND_NS;
+            assert_eq!(alarm.within(deadline_ns, clock, short).await, Some(()));
+            let endless = pin!(pending::<()>());
+            assert_eq!(alarm.within(deadline_ns, clock, endless).await, None);
+            passed += pause + limit;
+            let late_ns = clock.now_ns().checked_sub(passed * SECOND_NS);
+            let late_ns = late_ns.expect("nothing is given up early");
+            assert!(late_ns < 10_000_000, "{limit}: {late_ns}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_awaits_is_woken() {
         let mut alarm = Alarm::default();
-        let begin = Instant::now();
+        let clock = RunClock::of_runtime();
         for round in 1..4 {
             // Each in a task of its own, with a waker of its own.
             let task = async move {
-                let done = alarm
-                    .within(begin + round * SECOND, pin!(pending::<()>()))
-                    .await;
+                let endless = pin!(pending::<()>());
+                let done = alarm.within(round * SECOND_NS, clock, endless).await;
                 (alarm, done)
             };
             let (back, done) = tokio::spawn(task).await.expect("it does not panic");

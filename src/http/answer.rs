@@ -4,37 +4,26 @@
 //! been read, and of the end. Whoever wants to know something of a body while it comes listens here.
 
 use super::retry_after;
-use crate::engine::ports::{RunClock, Told};
+use crate::engine::ports::Told;
 use crate::plan::{Captured, Fault, Judged, Received, RequestPlan};
 use crate::record::{Cause, Outcome, Streamed};
 use crate::stream::{Reader, StreamForm};
 use hyper::header::HeaderMap;
 use std::cell::Cell;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// A body that a check looks into is kept up to this size.
 const LARGEST_CHECKED_BODY: usize = 4 * 1024 * 1024;
 /// Of the body of an answer that is reported as an error, so much is kept for that.
 const EXCERPT: usize = 1024;
 
-/// When bytes came.
+/// When bytes came, in nanoseconds since the start of the run.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrival {
+pub(super) struct Arrival {
     /// When this program had read them.
-    pub read: Instant,
+    pub(super) read_ns: u64,
     /// When the kernel had received the last of them, where it tells.
-    pub kernel: Option<Instant>,
-}
-
-impl Arrival {
-    /// Bytes that have been read just now, and of which nothing more is known.
-    pub fn now() -> Self {
-        Self {
-            read: Instant::now(),
-            kernel: None,
-        }
-    }
+    pub(super) kernel_ns: Option<u64>,
 }
 
 /// The headers of an answer.
@@ -86,13 +75,8 @@ struct Extras {
 #[derive(Debug, Default)]
 struct Streaming {
     reader: Reader,
-    /// When the first event with a token had been read.
-    first: Option<Instant>,
-    /// When the kernel had received it, where it tells; else the same.
-    first_received: Option<Instant>,
-    /// When the kernel had received the last one, where it tells; else when it had been read.
-    last: Option<Instant>,
-    gaps_ns: Vec<u64>,
+    /// What has come so far. It is handed over at the end, and comes back.
+    so_far: Option<Box<Streamed>>,
 }
 
 impl Answer {
@@ -138,10 +122,13 @@ impl Answer {
         if self.streams {
             let streaming = &mut **self.streaming.get_or_insert_default();
             streaming.reader.reset();
-            streaming.first = None;
-            streaming.first_received = None;
-            streaming.last = None;
-            streaming.gaps_ns.clear();
+            let so_far = &mut **streaming.so_far.get_or_insert_default();
+            let mut gaps_ns = std::mem::take(&mut so_far.gaps_ns);
+            gaps_ns.clear();
+            *so_far = Streamed {
+                gaps_ns,
+                ..Streamed::default()
+            };
         }
         let captured = plan
             .captured_headers()
@@ -195,25 +182,18 @@ impl Answer {
     }
 
     /// When the tokens came; `None` if the answer was not read as a stream.
-    pub(super) fn take_stream(&mut self, clock: RunClock) -> Option<Streamed> {
+    pub(super) fn take_stream(&mut self) -> Option<Box<Streamed>> {
         let streaming = self.streaming.as_deref_mut().filter(|_| self.streams)?;
-        let ns = |at: Option<Instant>| at.map(|at| clock.ns(at));
-        Some(Streamed {
-            first_ns: ns(streaming.first),
-            first_received_ns: ns(streaming.first_received),
-            last_ns: ns(streaming.last),
-            gaps_ns: std::mem::take(&mut streaming.gaps_ns),
-            events: streaming.reader.events(),
-            tokens: streaming.reader.tokens(),
-        })
+        let mut streamed = streaming.so_far.take()?;
+        streamed.events = streaming.reader.events();
+        streamed.tokens = streaming.reader.tokens();
+        Some(streamed)
     }
 
-    /// Takes back the memory of gaps, for the next stream.
-    pub(super) fn reclaim(&mut self, gaps_ns: Vec<u64>) {
-        if let Some(streaming) = &mut self.streaming
-            && gaps_ns.capacity() > streaming.gaps_ns.capacity()
-        {
-            streaming.gaps_ns = gaps_ns;
+    /// Takes back the memory of a stream, for the next one.
+    pub(super) fn reclaim(&mut self, stream: Box<Streamed>) {
+        if let Some(streaming) = &mut self.streaming {
+            streaming.so_far.get_or_insert(stream);
         }
     }
 
@@ -302,21 +282,20 @@ impl Streaming {
     /// So many events with tokens came at one time.
     fn tokens(&mut self, events: u64, at: Arrival, token_events: &Cell<u64>) {
         // A stamp from the future is one of a wall clock that was set.
-        let stamp = at.kernel.filter(|&kernel| kernel <= at.read);
-        let received = stamp.unwrap_or(at.read);
+        let stamp_ns = at.kernel_ns.filter(|&kernel_ns| kernel_ns <= at.read_ns);
+        let received_ns = stamp_ns.unwrap_or(at.read_ns);
+        let Some(so_far) = &mut self.so_far else {
+            return;
+        };
         for _ in 0..events {
-            match self.last {
+            match so_far.last_ns {
                 None => {
-                    self.first = Some(at.read);
-                    self.first_received = Some(received);
+                    so_far.first_ns = Some(at.read_ns);
+                    so_far.first_received_ns = Some(received_ns);
                 }
-                Some(last) => {
-                    let gap = received.saturating_duration_since(last).as_nanos();
-                    let gap = u64::try_from(gap).unwrap_or(u64::MAX);
-                    self.gaps_ns.push(gap);
-                }
+                Some(last_ns) => so_far.gaps_ns.push(received_ns.saturating_sub(last_ns)),
             }
-            self.last = Some(received);
+            so_far.last_ns = Some(received_ns);
         }
         token_events.set(token_events.get() + events);
     }

@@ -4,6 +4,7 @@ use super::kernel;
 use super::stream::{Receipt, Stream};
 use super::tls::TlsClient;
 use crate::record::StepTimes;
+use crate::units::nanoseconds;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -76,14 +77,14 @@ impl Connect for TcpConnect {
         let addresses = if self.resolves_each_time {
             let begin = Instant::now();
             let addresses = lookup(&self.host, self.port).await?;
-            steps.dns_ns = since(begin);
+            steps.dns_ns = Some(since(begin));
             addresses
         } else {
             Arc::clone(&self.addresses)
         };
         let begin = Instant::now();
         let stream = connect_to_one(&addresses).await?;
-        steps.tcp_ns = since(begin);
+        steps.tcp_ns = Some(since(begin));
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             let stamped = kernel::enable(&stream);
@@ -91,13 +92,13 @@ impl Connect for TcpConnect {
         };
         let begin = Instant::now();
         let stream = tls.agree(stream).await?;
-        steps.tls_ns = since(begin);
+        steps.tls_ns = Some(since(begin));
         Ok(TcpLink::Tls(Box::new(stream)))
     }
 }
 
-fn since(begin: Instant) -> Option<u64> {
-    u64::try_from(begin.elapsed().as_nanos()).ok()
+fn since(begin: Instant) -> u64 {
+    nanoseconds(begin.elapsed())
 }
 
 async fn lookup(host: &str, port: u16) -> io::Result<Arc<[SocketAddr]>> {

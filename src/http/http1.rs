@@ -8,10 +8,12 @@ use super::answer::{Answer, Arrival, Headers};
 use super::codec::{Decoder, EarlyEnd, Listener, NotHttp};
 use super::connect::Connect;
 use super::failure;
+use super::kernel;
 use super::progress::Progress;
 use super::slot::{Ended, Order};
 use super::stream::Stream;
 use super::wire::{Wire, WireBuffer};
+use crate::engine::ports::RunClock;
 use crate::plan::{Draw, Fault, RequestPlan};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -20,7 +22,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite as _;
-use tokio::time::Instant;
 
 /// What one read can bring.
 const INBOX: usize = 64 * 1024;
@@ -66,6 +67,7 @@ impl<C: Connect> Http1<C> {
             row,
             answer,
             token_events,
+            clock,
         } = order;
         let wire = &self.wires[request];
         Attempt {
@@ -79,6 +81,7 @@ impl<C: Connect> Http1<C> {
             decoder: &mut self.decoder,
             answer,
             token_events,
+            clock,
             write_fault: None,
         }
     }
@@ -97,6 +100,7 @@ pub(super) struct Attempt<'a, C: Connect> {
     decoder: &'a mut Decoder,
     answer: &'a mut Answer,
     token_events: &'a Cell<u64>,
+    clock: RunClock,
     /// Why not all of it could be written.
     write_fault: Option<io::Error>,
 }
@@ -127,7 +131,7 @@ impl<'a, C: Connect> Attempt<'a, C> {
         given_up: bool,
         most_uses: Option<u64>,
     ) -> &'a mut Answer {
-        *self.uses = match progress.connection.opened {
+        *self.uses = match progress.connection.opened_ns {
             Some(_) => 1,
             None => *self.uses + 1,
         };
@@ -144,7 +148,7 @@ impl<'a, C: Connect> Attempt<'a, C> {
             let kept = is_kept_open(self.open);
             if !kept {
                 // On the heap, so that requests over a kept connection carry no room for it.
-                *self.open = Some(Box::pin(open_one(self.connect, progress)).await?);
+                *self.open = Some(Box::pin(open_one(self.connect, self.clock, progress)).await?);
             }
             self.decoder.start(self.wire.is_head);
             self.write_fault = None;
@@ -183,7 +187,7 @@ impl<'a, C: Connect> Attempt<'a, C> {
         if self.write_fault.is_none()
             && let Poll::Ready(Err(error)) = self.poll_write(cx, progress)
         {
-            if progress.sent.is_none() {
+            if progress.sent_ns.is_none() {
                 return Poll::Ready(Err(Broken::Unsent(error)));
             }
             // The server may have answered before it stopped listening.
@@ -193,7 +197,8 @@ impl<'a, C: Connect> Attempt<'a, C> {
             let taken = SHARED_INBOX.with_borrow_mut(|inbox| {
                 let stream = connected(self.open);
                 let receipt = ready!(stream.poll_receive(cx, inbox)).map_err(Broken::Io)?;
-                Poll::Ready(self.take(&inbox[..receipt.bytes], receipt.at, progress))
+                let at = kernel::arrival(receipt.stamp, self.clock);
+                Poll::Ready(self.take(&inbox[..receipt.bytes], at, progress))
             });
             match ready!(taken) {
                 Ok(None) => {}
@@ -217,14 +222,14 @@ impl<'a, C: Connect> Attempt<'a, C> {
         let bytes = self.bytes;
         let stream = connected(self.open);
         while let Some(rest) = unwritten(bytes, progress) {
-            let before = Instant::now();
+            let before_ns = self.clock.now_ns();
             let written = ready!(stream.poll_send(cx, rest))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            progress.sent.get_or_insert(before);
+            progress.sent_ns.get_or_insert(before_ns);
             progress.written += written as u64;
-            progress.all_sent = Some(Instant::now());
+            progress.all_sent_ns = Some(self.clock.now_ns());
         }
         Pin::new(stream).poll_flush(cx)
     }
@@ -241,7 +246,7 @@ impl<'a, C: Connect> Attempt<'a, C> {
             self.answer.touch(at);
             return Ok(Some(false));
         }
-        progress.first.get_or_insert(at.read);
+        progress.first_ns.get_or_insert(at.read_ns);
         progress.read += bytes.len() as u64;
         let mut judge = Judge {
             plan: self.plan,
@@ -307,17 +312,21 @@ fn is_kept_open<S: Stream>(open: &mut Option<S>) -> bool {
     is_kept
 }
 
-async fn open_one<C: Connect>(connect: &C, progress: &mut Progress) -> Result<C::Stream, Fault> {
+async fn open_one<C: Connect>(
+    connect: &C,
+    clock: RunClock,
+    progress: &mut Progress,
+) -> Result<C::Stream, Fault> {
     progress.connecting = true;
-    let begin = Instant::now();
+    let begin_ns = clock.now_ns();
     let steps = progress.opening.get_or_insert_default();
     let stream = connect.connect(steps).await.map_err(|error| {
         progress.connection.failed = true;
         failure::of_connect(&error)
     })?;
-    let took = begin.elapsed();
-    progress.connection.opened = Some(took);
-    progress.connection.waited += took;
+    let took_ns = clock.now_ns() - begin_ns;
+    progress.connection.opened_ns = Some(took_ns);
+    progress.connection.waited_ns += took_ns;
     progress.connecting = false;
     Ok(stream)
 }

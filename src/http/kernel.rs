@@ -9,19 +9,18 @@
 //! read, and such a stamp is not believed.
 
 use super::answer::Arrival;
-use super::stream::Receipt;
+use super::stream::{Receipt, WallTime};
+use crate::engine::ports::RunClock;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, clock_gettime};
 use rustix::net::SendFlags;
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 thread_local! {
     /// Room for the one control message of a read.
@@ -45,8 +44,9 @@ pub(super) fn poll_receive(
         ready!(stream.poll_read_ready(cx))?;
         let mut received = None;
         let tried = stream.try_io(Interest::READABLE, || {
-            let (bytes, stamp) = receive(stream, buffer)?;
-            received = Some((bytes, stamp));
+            let receipt = receive(stream, buffer)?;
+            let bytes = receipt.bytes;
+            received = Some(receipt);
             // A read that did not fill the buffer has emptied the socket. Said this way, the runtime
             // waits for the next event at once, instead of asking a second time in vain.
             if 0 < bytes && bytes < buffer.len() {
@@ -54,9 +54,8 @@ pub(super) fn poll_receive(
             }
             Ok(())
         });
-        if let Some((bytes, stamp)) = received {
-            let at = arrival(stamp);
-            return Poll::Ready(Ok(Receipt { bytes, at }));
+        if let Some(receipt) = received {
+            return Poll::Ready(Ok(receipt));
         }
         match tried {
             Err(error)
@@ -91,7 +90,7 @@ pub(super) fn poll_send(
     }
 }
 
-fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<TimeSpec>)> {
+fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Receipt> {
     CONTROL.with_borrow_mut(|control| {
         let mut slices = [IoSliceMut::new(buffer)];
         let message = recvmsg::<()>(
@@ -102,38 +101,43 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<T
         )?;
         let stamp = message.cmsgs().ok().and_then(|mut messages| {
             messages.find_map(|message| match message {
-                ControlMessageOwned::ScmTimestampns(stamp) => Some(stamp),
+                ControlMessageOwned::ScmTimestampns(stamp) => wall_time(stamp),
                 _ => None,
             })
         });
-        Ok((message.bytes, stamp))
+        Ok(Receipt {
+            bytes: message.bytes,
+            stamp,
+        })
     })
 }
 
-/// Now, and when the kernel had it on the same clock.
-fn arrival(stamp: Option<TimeSpec>) -> Arrival {
-    let read = Instant::now();
-    let kernel = stamp.map(Duration::from).and_then(|stamp| {
-        let Moment { monotonic, wall } = both_clocks(read)?;
-        let since = stamp.saturating_sub(wall);
-        let kernel = monotonic.checked_sub(wall.saturating_sub(stamp))? + since;
-        (kernel <= read).then_some(kernel)
+/// Now, and when the kernel had received on the same clock what it stamped.
+pub(super) fn arrival(stamp: Option<WallTime>, clock: RunClock) -> Arrival {
+    let read_ns = clock.now_ns();
+    let kernel_ns = stamp.and_then(|stamp| {
+        let origin_ns = clock.origin_of_kernel_ns()?;
+        let Moment { monotonic, wall } = both_clocks(origin_ns + read_ns)?;
+        let kernel_ns = (stamp + monotonic)
+            .checked_sub(wall)?
+            .checked_sub(origin_ns)?;
+        (kernel_ns <= read_ns).then_some(kernel_ns)
     });
-    Arrival { read, kernel }
+    Arrival { read_ns, kernel_ns }
 }
 
 /// One moment on both clocks, a short while ago; `None` while they cannot be looked at together.
-fn both_clocks(now: Instant) -> Option<Moment> {
+fn both_clocks(now: u64) -> Option<Moment> {
     /// For so long one look at both clocks holds.
-    const HOLDS: Duration = Duration::from_millis(1);
+    const HOLDS_NS: u64 = 1_000_000;
     let known = BOTH_CLOCKS.get();
-    if known.is_some_and(|moment| now < moment.monotonic + HOLDS) {
+    if known.is_some_and(|moment| now < moment.monotonic + HOLDS_NS) {
         return known;
     }
     let mut before = now;
     let moment = Moment::of(std::iter::from_fn(|| {
-        let wall = clock_gettime(ClockId::CLOCK_REALTIME).ok()?.into();
-        let after = Instant::now();
+        let wall = ns_of(clock_gettime(ClockId::Realtime))?;
+        let after = ns_of(clock_gettime(ClockId::Monotonic))?;
         let look = Look {
             before,
             wall,
@@ -146,18 +150,28 @@ fn both_clocks(now: Instant) -> Option<Moment> {
     moment
 }
 
-/// The same moment on both clocks.
+fn wall_time(stamp: TimeSpec) -> Option<WallTime> {
+    let seconds = u64::try_from(stamp.tv_sec()).ok()?;
+    Some(seconds * 1_000_000_000 + u64::try_from(stamp.tv_nsec()).ok()?)
+}
+
+fn ns_of(time: Timespec) -> Option<u64> {
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?)
+}
+
+/// The same moment on both clocks, in nanoseconds since the start of the machine and since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Moment {
-    monotonic: Instant,
-    wall: Duration,
+    monotonic: u64,
+    wall: WallTime,
 }
 
 /// The wall clock, read between two looks at the monotonic one.
 struct Look {
-    before: Instant,
-    wall: Duration,
-    after: Instant,
+    before: u64,
+    wall: WallTime,
+    after: u64,
 }
 
 impl Moment {
@@ -166,25 +180,25 @@ impl Moment {
     fn of(looks: impl Iterator<Item = Look>) -> Option<Self> {
         const MOST: usize = 3;
         /// Two clocks that are read one after the other are not further apart.
-        const UNINTERRUPTED: Duration = Duration::from_micros(1);
+        const UNINTERRUPTED_NS: u64 = 1_000;
         /// Clocks that only the system can read are slower.
-        const WIDEST: Duration = Duration::from_micros(10);
-        let mut narrowest: Option<(Duration, Self)> = None;
+        const WIDEST_NS: u64 = 10_000;
+        let mut narrowest: Option<(u64, Self)> = None;
         for look in looks.take(MOST) {
-            let width = look.after.saturating_duration_since(look.before);
-            if narrowest.is_none_or(|(known, _)| width < known) {
+            let width_ns = look.after.saturating_sub(look.before);
+            if narrowest.is_none_or(|(known, _)| width_ns < known) {
                 let moment = Self {
-                    monotonic: look.before + width / 2,
+                    monotonic: look.before + width_ns / 2,
                     wall: look.wall,
                 };
-                narrowest = Some((width, moment));
+                narrowest = Some((width_ns, moment));
             }
-            if width < UNINTERRUPTED {
+            if width_ns < UNINTERRUPTED_NS {
                 break;
             }
         }
         narrowest
-            .filter(|&(width, _)| width < WIDEST)
+            .filter(|&(width_ns, _)| width_ns < WIDEST_NS)
             .map(|(_, moment)| moment)
     }
 }
@@ -193,14 +207,17 @@ impl Moment {
 mod tests {
     use super::*;
 
+    const BEGIN: u64 = 7_000_000_000;
+    const SECOND: u64 = 1_000_000_000;
+
     /// Looks of these widths in microseconds, at a wall clock that counts them.
-    fn looks(begin: Instant, widths: &[u64]) -> impl Iterator<Item = Look> {
-        let mut before = begin;
+    fn looks(widths: &[u64]) -> impl Iterator<Item = Look> {
+        let mut before = BEGIN;
         (1..).zip(widths).map(move |(number, &width)| {
             let look = Look {
                 before,
-                wall: Duration::from_secs(number),
-                after: before + Duration::from_micros(width),
+                wall: number * SECOND,
+                after: before + width * 1_000,
             };
             before = look.after;
             look
@@ -209,14 +226,13 @@ mod tests {
 
     #[test]
     fn the_narrowest_look_at_both_clocks_counts_and_none_that_is_wide() {
-        let begin = Instant::now();
-        let moment = |after_us, number| {
+        let moment = |after_us: u64, number: u64| {
             Some(Moment {
-                monotonic: begin + Duration::from_micros(after_us),
-                wall: Duration::from_secs(number),
+                monotonic: BEGIN + after_us * 1_000,
+                wall: number * SECOND,
             })
         };
-        let of = |widths: &[u64]| Moment::of(looks(begin, widths));
+        let of = |widths: &[u64]| Moment::of(looks(widths));
         // The first one that nothing came between is enough.
         assert_eq!(of(&[0, 0]), moment(0, 1));
         assert_eq!(of(&[5000, 0, 0]), moment(5000, 2));

@@ -19,7 +19,6 @@ mod tls;
 mod token;
 mod wire;
 
-pub use answer::Arrival;
 pub use connect::{Connect, TcpConnect, TcpLink};
 pub use slot::HttpSlot;
 pub use stream::{Receipt, Stream};

@@ -1,6 +1,8 @@
 //! Where the kernel does not tell when it received bytes.
 
-use super::stream::{Receipt, Stream as _};
+use super::answer::Arrival;
+use super::stream::{Receipt, Stream as _, WallTime};
+use crate::engine::ports::RunClock;
 use std::io;
 use std::task::{Context, Poll};
 use tokio::net::TcpStream;
@@ -26,4 +28,12 @@ pub(super) fn poll_receive(
     buffer: &mut [u8],
 ) -> Poll<io::Result<Receipt>> {
     stream.poll_receive(cx, buffer)
+}
+
+/// Now.
+pub(super) fn arrival(_: Option<WallTime>, clock: RunClock) -> Arrival {
+    Arrival {
+        read_ns: clock.now_ns(),
+        kernel_ns: None,
+    }
 }

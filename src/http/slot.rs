@@ -11,9 +11,9 @@ use super::http1::{self, Http1};
 use super::http2::{self, Http2};
 use super::progress::Progress;
 use super::token::Known;
-use crate::engine::ports::{Call, Exchange, Slot, Told};
+use crate::engine::ports::{Call, Exchange, RunClock, Slot, Told};
 use crate::plan::{Draw, Fault, RequestPlan};
-use crate::record::{Cause, Outcome};
+use crate::record::{Cause, Outcome, Streamed};
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
@@ -66,6 +66,7 @@ pub(super) struct Order<'a> {
     pub(super) row: usize,
     pub(super) answer: &'a mut Answer,
     pub(super) token_events: &'a Cell<u64>,
+    pub(super) clock: RunClock,
 }
 
 /// How a request ended that was not given up.
@@ -104,6 +105,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
             row: plan.draw_row(&mut draw),
             answer: &mut self.answer,
             token_events: call.token_events,
+            clock: call.clock,
         };
         let mut carried = match &mut self.carrier {
             Carrier::Http1(http1) => Carried::Http1(http1.attempt(connect, order, &mut draw)),
@@ -111,7 +113,7 @@ impl<C: Connect> Slot for HttpSlot<C> {
         };
         let (alarm, token) = (&mut self.alarm, &self.token);
         let Call {
-            deadline,
+            deadline_ns,
             captured,
             clock,
             ..
@@ -121,11 +123,11 @@ impl<C: Connect> Slot for HttpSlot<C> {
             let ended = match &mut carried {
                 Carried::Http1(attempt) => {
                     let run = pin!(attempt.run(&mut progress));
-                    alarm.within(deadline, run).await
+                    alarm.within(deadline_ns, clock, run).await
                 }
                 Carried::Http2(attempt) => {
                     let run = pin!(attempt.run(&mut progress));
-                    alarm.within(deadline, run).await
+                    alarm.within(deadline_ns, clock, run).await
                 }
             };
             let answer = carried.settle(&mut progress, ended.is_none(), shared.most_uses);
@@ -134,7 +136,12 @@ impl<C: Connect> Slot for HttpSlot<C> {
                 Ok(()) => (Outcome::Ok, None),
                 Err(fault) => (
                     fault.outcome,
-                    Some(shared.failure(plan, fault, answer.body(), captured)),
+                    Some(Box::new(shared.failure(
+                        plan,
+                        fault,
+                        answer.body(),
+                        captured,
+                    ))),
                 ),
             };
             // The judgement of an answer is not part of its latency.
@@ -148,20 +155,21 @@ impl<C: Connect> Slot for HttpSlot<C> {
             if is_unauthorized && plan.carries_token() {
                 shared.token.refuse(token);
             }
-            let times = progress.times(completed, clock);
             Exchange {
                 outcome,
-                sent_ns: times.sent,
-                first_byte_ns: times.first,
-                end_ns: times.last.unwrap_or_else(|| clock.now_ns()),
-                received_ns: times.received,
-                steps: progress.steps(&times),
+                sent_ns: progress.sent_ns,
+                all_sent_ns: progress.all_sent_ns,
+                first_byte_ns: progress.first_ns,
+                end_ns: completed.map_or_else(|| clock.now_ns(), |at| at.read_ns),
+                is_complete: completed.is_some(),
+                received_ns: completed.and_then(|at| progress.received_ns(at)),
+                opening: progress.opening,
                 failure,
                 told,
                 connection: progress.connection,
                 bytes_sent: progress.written,
                 bytes_received: progress.read,
-                stream: answer.take_stream(clock),
+                stream: answer.take_stream(),
             }
         }
     }
@@ -170,8 +178,8 @@ impl<C: Connect> Slot for HttpSlot<C> {
         matches!(self.carrier, Carrier::Http1(_))
     }
 
-    fn reclaim(&mut self, gaps_ns: Vec<u64>) {
-        self.answer.reclaim(gaps_ns);
+    fn reclaim(&mut self, stream: Box<Streamed>) {
+        self.answer.reclaim(stream);
     }
 }
 

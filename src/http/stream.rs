@@ -1,19 +1,21 @@
 //! What carries the bytes of a connection, and how they are received: with the kernel's own time of
 //! arrival where there is one.
 
-use super::answer::Arrival;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+
+/// Nanoseconds since the Unix epoch, by the wall clock.
+pub(super) type WallTime = u64;
 
 /// What one read brought.
 #[derive(Clone, Copy, Debug)]
 pub struct Receipt {
     /// How many bytes; 0 at the end of the stream.
     pub(super) bytes: usize,
-    /// When.
-    pub(super) at: Arrival,
+    /// When the kernel had received the last of them, where it tells.
+    pub(super) stamp: Option<WallTime>,
 }
 
 /// A byte stream to the target.
@@ -28,7 +30,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
         ready!(Pin::new(self).poll_read(cx, &mut read))?;
         Poll::Ready(Ok(Receipt {
             bytes: read.filled().len(),
-            at: Arrival::now(),
+            stamp: None,
         }))
     }
 

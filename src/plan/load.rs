@@ -145,7 +145,7 @@ pub(super) fn planned_requests(load: &Load, warmup: Duration, duration: Duration
     let Load::Open(open) = load else {
         return None;
     };
-    let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let ns = units::nanoseconds;
     let rate = open.arrivals.rate();
     let area = rate.area(ns(warmup + duration)) - rate.area(ns(warmup));
     #[expect(

@@ -27,6 +27,7 @@ use crate::record::{
 };
 use crate::scenario::{Protocol, Telemetry};
 use crate::schedule::{Arrivals, Load, Mix, Stop};
+use crate::units::nanoseconds;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,10 +145,6 @@ fn load_info(load: &Load) -> LoadInfo {
             shed_after_ns: open.shed_after.map(nanoseconds),
         },
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Plan {

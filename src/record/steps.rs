@@ -47,19 +47,18 @@ pub struct StepTimes {
 impl Steps {
     /// Counts the steps of one request.
     pub fn record(&mut self, times: &StepTimes) {
-        for (histogram, time) in [
-            (&mut self.dns, times.dns_ns),
-            (&mut self.tcp, times.tcp_ns),
-            (&mut self.tls, times.tls_ns),
-            (&mut self.send, times.send_ns),
-            (&mut self.wait, times.wait_ns),
-            (&mut self.transfer, times.transfer_ns),
-            (&mut self.client_queue, times.client_queue_ns),
-        ] {
-            if let Some(nanoseconds) = time {
-                histogram.record(nanoseconds);
+        let count = |histogram: &mut Latencies, time_ns: Option<u64>| {
+            if let Some(time_ns) = time_ns {
+                histogram.record(time_ns);
             }
-        }
+        };
+        count(&mut self.dns, times.dns_ns);
+        count(&mut self.tcp, times.tcp_ns);
+        count(&mut self.tls, times.tls_ns);
+        count(&mut self.send, times.send_ns);
+        count(&mut self.wait, times.wait_ns);
+        count(&mut self.transfer, times.transfer_ns);
+        count(&mut self.client_queue, times.client_queue_ns);
     }
 
     /// Adds the steps of other requests.

@@ -213,7 +213,7 @@ impl Sample {
                 .and_then(|stream| stream.first_received_ns)
                 .map(|at| at.saturating_sub(sent())),
             LatencyKind::Itl => stream.and_then(|stream| stream.gaps_ns.iter().max().copied()),
-            LatencyKind::Tpot => stream.and_then(Streamed::tpot_ns),
+            LatencyKind::Tpot => stream.and_then(|stream| stream.tpot_ns()),
         }
     }
 }
@@ -233,14 +233,14 @@ mod tests {
             end_ns: 100 * MS,
             received_ns: None,
             outcome,
-            stream: Some(Streamed {
+            stream: Some(Box::new(Streamed {
                 first_ns: Some(20 * MS),
                 first_received_ns: Some(19 * MS),
                 last_ns: Some(79 * MS),
                 gaps_ns: vec![10 * MS, 20 * MS, 30 * MS],
                 events: 4,
                 tokens,
-            }),
+            })),
         }
     }
 

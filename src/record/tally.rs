@@ -32,7 +32,7 @@ pub struct Sample {
     /// How it ended.
     pub outcome: Outcome,
     /// What came of its stream, if its answer was to be one.
-    pub stream: Option<Streamed>,
+    pub stream: Option<Box<Streamed>>,
 }
 
 impl Sample {

@@ -5,6 +5,7 @@
 
 use super::route::Route;
 use crate::record::{Distribution, Latencies, PackedLatencies};
+use crate::units::nanoseconds;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,8 +77,8 @@ impl Books {
         let mut ledger = self.lock();
         *ledger.requests.entry((route, status)).or_default() += 1;
         if route.answers_inference() && status == 200 {
-            let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-            ledger.server_time.record(nanoseconds);
+            let took_ns = nanoseconds(took);
+            ledger.server_time.record(took_ns);
             ledger.server_time_sum += took;
         }
     }
@@ -140,13 +141,13 @@ impl Books {
     /// A token of a stream is handed to the HTTP stack: the first one so long after its request came
     /// in, another one so long after the one before.
     pub(super) fn streamed_token(&self, is_first: bool, after: Duration) {
-        let nanoseconds = u64::try_from(after.as_nanos()).unwrap_or(u64::MAX);
+        let after_ns = nanoseconds(after);
         let mut ledger = self.lock();
         ledger.tokens += 1;
         if is_first {
-            ledger.first_token.record(nanoseconds);
+            ledger.first_token.record(after_ns);
         } else {
-            ledger.token_gap.record(nanoseconds);
+            ledger.token_gap.record(after_ns);
         }
     }
 

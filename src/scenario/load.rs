@@ -4,6 +4,7 @@ use super::Located;
 use super::decode::{Context, Table};
 use crate::diag::Code;
 use crate::schedule::{ArrivalProcess, Profile, Stage};
+use crate::units::nanoseconds;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::Spanned;
@@ -262,7 +263,7 @@ fn read_stage(
     let (level, length) = (level?.value, length?.value);
     let stage = Stage {
         to: level,
-        over_ns: u64::try_from(length.as_nanos()).unwrap_or(u64::MAX),
+        over_ns: nanoseconds(length),
     };
     let jump = Stage {
         to: level,

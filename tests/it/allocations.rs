@@ -7,7 +7,7 @@ use bench::engine::ports::{Call, Client, Exchange, Sink, Slot, Stop, Target};
 use bench::engine::{self, Placement, Ports, RunClock};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
-use bench::record::{Entry, Outcome, RunRecord};
+use bench::record::{Entry, Outcome, RunRecord, Streamed};
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -15,7 +15,6 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 /// The system's allocator, which counts what each thread asks for.
 struct Counting;
@@ -100,12 +99,12 @@ duration = "2s"
                     // As many digits for each of them.
                     number: 10_000 + number,
                     random: &mut random,
-                    deadline: Instant::now() + Duration::from_secs(10),
+                    deadline_ns: clock.now_ns() + 10_000_000_000,
                     clock,
                 })
                 .await;
             assert_eq!(exchange.outcome, Outcome::Ok, "{:?}", exchange.failure);
-            assert_eq!(exchange.connection.opened.is_some(), number == 0);
+            assert_eq!(exchange.connection.opened_ns.is_some(), number == 0);
             stamped += u64::from(exchange.received_ns.is_some());
         }
         let allocations = ALLOCATIONS.get() - before;
@@ -183,8 +182,8 @@ impl<S: Slot> Slot for Noted<S> {
         self.target.exchange(call).await
     }
 
-    fn reclaim(&mut self, gaps_ns: Vec<u64>) {
-        self.target.reclaim(gaps_ns);
+    fn reclaim(&mut self, stream: Box<Streamed>) {
+        self.target.reclaim(stream);
     }
 }
 

@@ -17,8 +17,6 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// What the server asks of its clients.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -141,7 +139,7 @@ fn ask(address: SocketAddr, tls: &str, files: &[(&str, &str)]) -> Exchange {
             request: 0,
             number: 0,
             random: &mut random,
-            deadline: Instant::now() + Duration::from_mins(1),
+            deadline_ns: 60_000_000_000,
             clock: RunClock::start(),
         })
         .await
@@ -160,7 +158,7 @@ fn a_server_of_ones_own_authority_is_trusted_and_the_step_is_timed() {
     let address = serve(&authority, "localhost", Asks::Nothing);
     let exchange = ask(address, OWN_CA, &[("ca.pem", &authority.pem)]);
     assert_eq!(exchange.outcome, Outcome::Ok, "{:?}", exchange.failure);
-    let steps = exchange.steps;
+    let steps = exchange.steps();
     assert!(steps.tcp_ns.is_some() && steps.tls_ns.is_some());
     // Records hide which bytes the kernel stamped: nothing is claimed.
     assert_eq!(exchange.received_ns, None);

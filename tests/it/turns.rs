@@ -6,7 +6,7 @@ use bench::engine::ports::{
     Call, Client, ConnectionUse, Exchange, Sink as _, Slot, Stop, Target, Told,
 };
 use bench::engine::{self, Placement, Ports, RunClock};
-use bench::record::{Entry, Outcome, StepTimes};
+use bench::record::{Entry, Outcome};
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -56,10 +56,12 @@ impl Slot for Noted {
         Exchange {
             outcome: Outcome::Ok,
             sent_ns: Some(sent_ns),
+            all_sent_ns: None,
             first_byte_ns: Some(call.clock.now_ns()),
             end_ns: call.clock.now_ns(),
+            is_complete: true,
             received_ns: None,
-            steps: StepTimes::default(),
+            opening: None,
             failure: None,
             told: Told::default(),
             connection: ConnectionUse::default(),

@@ -12,7 +12,6 @@ use super::hpack::{Decoder, Encoder, Fields};
 use super::outbox::Outbox;
 use super::reason::{Broken, Lost, Reason};
 use super::streams::{Stream, Streams};
-use crate::http::answer::Arrival;
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 use tokio::time::Instant;
@@ -203,8 +202,8 @@ impl Connection {
     }
 
     /// Takes what was read.
-    pub(super) fn take(&mut self, bytes: &[u8], at: Arrival) {
-        self.read_at = Some(at.read);
+    pub(super) fn take(&mut self, bytes: &[u8], at: Instant) {
+        self.read_at = Some(at);
         self.bytes.1 += bytes.len() as u64;
         let room = HEAD.saturating_sub(self.first.len()).min(bytes.len());
         self.first.extend_from_slice(&bytes[..room]);
@@ -334,7 +333,7 @@ impl Connection {
     }
 
     /// The answer is complete.
-    fn finish(&mut self, place: usize, at: Arrival) {
+    fn finish(&mut self, place: usize, at: Instant) {
         let stream = &mut self.streams[place];
         let is_cut = stream.missing.is_some_and(|missing| missing > 0);
         stream.ended = Some(if is_cut {

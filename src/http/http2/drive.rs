@@ -6,7 +6,6 @@
 
 use super::connection::Connection;
 use super::reason::{End, Lost};
-use crate::http::answer::Arrival;
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
@@ -67,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Ready(Ok(())) => {
                     // The kernel's stamps are of reads, and a read holds pieces of many answers: they say
                     // nothing of one stream.
-                    connection.take(buffer.filled(), Arrival::now());
+                    connection.take(buffer.filled(), Instant::now());
                     return Poll::Ready(());
                 }
                 Poll::Ready(Err(error)) => failed(&error),

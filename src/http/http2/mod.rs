@@ -26,6 +26,7 @@ use super::answer::Answer;
 use super::connect::Connect;
 use super::progress::Progress;
 use super::slot::{Ended, Order};
+use crate::engine::ports::RunClock;
 use crate::plan::{Draw, Fault, Rendered, RequestPlan};
 use head::Message;
 use link::Link;
@@ -33,7 +34,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use talk::Talk;
+use talk::{Ear, Talk};
 
 /// So often a request is sent again whose connection was closed in good order: a server that takes up
 /// nothing would be asked forever.
@@ -74,6 +75,7 @@ impl<C: Connect> Http2<C> {
             row,
             answer,
             token_events,
+            clock,
         } = order;
         let head = &self.heads[request];
         Attempt {
@@ -85,6 +87,7 @@ impl<C: Connect> Http2<C> {
             row,
             answer,
             token_events,
+            clock,
         }
     }
 }
@@ -100,13 +103,14 @@ pub(super) struct Attempt<'a, C: Connect> {
     row: usize,
     answer: &'a mut Answer,
     token_events: &'a Cell<u64>,
+    clock: RunClock,
 }
 
 impl<'a, C: Connect> Attempt<'a, C> {
     /// Sends the request and reads its answer to the end.
     pub(super) async fn run(&mut self, progress: &mut Progress) -> Ended {
         let message = self.message.as_ref().map_err(Clone::clone)?;
-        let (plan, token_events) = (self.plan, self.token_events);
+        let (plan, token_events, clock) = (self.plan, self.token_events, self.clock);
         let mut again = 0;
         loop {
             let lease = self.pool.lease(self.last, progress).await?;
@@ -115,7 +119,13 @@ impl<'a, C: Connect> Attempt<'a, C> {
             let ended = match opened {
                 Ok(place) => {
                     let talk = self.talk.insert(Talk { lease, place });
-                    poll_fn(|cx| talk.poll(cx, plan, self.answer, token_events, progress)).await
+                    let mut ear = Ear {
+                        plan,
+                        answer: self.answer,
+                        token_events,
+                        clock,
+                    };
+                    poll_fn(|cx| talk.poll(cx, &mut ear, progress)).await
                 }
                 Err(lost) => Err(lost),
             };
@@ -125,7 +135,7 @@ impl<'a, C: Connect> Attempt<'a, C> {
                     again += 1;
                     progress.connection.reopened = true;
                     if let Some(talk) = self.talk.take() {
-                        talk.note(progress);
+                        talk.note(progress, clock);
                     }
                 }
                 Err(lost) => return Err(failure::of_stream(&lost)),
@@ -138,14 +148,14 @@ impl<'a, C: Connect> Attempt<'a, C> {
         let Some(talk) = self.talk.take() else {
             return self.answer;
         };
-        talk.note(progress);
+        talk.note(progress, self.clock);
         let link = &talk.lease.link;
         *self.last = Rc::downgrade(link);
         let is_silent = || {
             let connection = link.connection.borrow();
             progress
-                .sent
-                .is_none_or(|sent| connection.is_silent_since(sent))
+                .sent_ns
+                .is_none_or(|sent_ns| connection.is_silent_since(self.clock.at(sent_ns)))
         };
         // A peer that is gone without a word looks like this: over HTTP/1.1 such a connection is dropped
         // as well.

@@ -5,6 +5,7 @@ use super::link::{Link, State};
 use crate::http::connect::Connect;
 use crate::http::progress::Progress;
 use crate::plan::Fault;
+use crate::units::nanoseconds;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
@@ -100,9 +101,10 @@ impl<C: Connect> Pool<C> {
             let refusal = link.connection.borrow().refusal();
             let Some(lost) = refusal else {
                 progress.connecting = false;
-                progress.connection.waited = begin.map_or(Duration::ZERO, |begin| begin.elapsed());
+                progress.connection.waited_ns =
+                    begin.map_or(0, |begin| nanoseconds(begin.elapsed()));
                 if let Some(opening) = link.opening.take() {
-                    progress.connection.opened = Some(opening.took);
+                    progress.connection.opened_ns = Some(nanoseconds(opening.took));
                     progress.opening = Some(Box::new(opening.steps));
                 }
                 return Ok(lease);

@@ -2,7 +2,6 @@
 
 use super::hpack::Fields;
 use super::reason::Lost;
-use crate::http::answer::Arrival;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
@@ -19,17 +18,17 @@ pub(super) struct Stream {
     /// Whoever waits for the answer.
     pub(super) waker: Option<Waker>,
     /// Status and time of the head, and its fields.
-    pub(super) head: Option<(u16, Arrival)>,
+    pub(super) head: Option<(u16, Instant)>,
     pub(super) fields: Fields,
     /// What has come of the body and has not been taken yet, and where in it each piece ends.
     pub(super) bytes: Vec<u8>,
-    pub(super) pieces: Vec<(usize, Arrival)>,
+    pub(super) pieces: Vec<(usize, Instant)>,
     /// How much of the body is still to come, where the head has told.
     pub(super) missing: Option<u64>,
     /// Whether the answer has no body, whatever its head says.
     pub(super) is_bodiless: bool,
     /// Once nothing more comes: when the answer was complete, or why it is not.
-    pub(super) ended: Option<Result<Arrival, Lost>>,
+    pub(super) ended: Option<Result<Instant, Lost>>,
     /// Bytes that the server has sent of what it may.
     pub(super) received: u32,
     /// What is left of the request's body, and how much of it the server takes.
@@ -61,11 +60,11 @@ impl Stream {
     }
 
     /// More of the body.
-    pub(super) fn append(&mut self, bytes: &[u8], at: Arrival) {
+    pub(super) fn append(&mut self, bytes: &[u8], at: Instant) {
         self.bytes.extend_from_slice(bytes);
         let end = self.bytes.len();
         match self.pieces.last_mut() {
-            Some((last, when)) if when.read == at.read => *last = end,
+            Some((last, when)) if *when == at => *last = end,
             _ => self.pieces.push((end, at)),
         }
     }
@@ -228,13 +227,10 @@ mod tests {
     #[test]
     fn pieces_that_came_in_one_read_are_one() {
         let mut stream = Stream::default();
-        let now = Arrival::now();
+        let now = Instant::now();
         stream.append(b"a", now);
         stream.append(b"bc", now);
-        let later = Arrival {
-            read: now.read + std::time::Duration::from_millis(1),
-            kernel: None,
-        };
+        let later = now + std::time::Duration::from_millis(1);
         stream.append(b"d", later);
         let ends: Vec<_> = stream.pieces.iter().map(|(end, _)| *end).collect();
         assert_eq!((ends, stream.bytes.as_slice()), (vec![3, 4], &b"abcd"[..]));

@@ -2,7 +2,8 @@
 
 use super::pool::Lease;
 use super::reason::Lost;
-use crate::http::answer::Answer;
+use crate::engine::ports::RunClock;
+use crate::http::answer::{Answer, Arrival};
 use crate::http::progress::Progress;
 use crate::plan::RequestPlan;
 use std::cell::Cell;
@@ -16,6 +17,14 @@ pub(super) struct Talk {
     pub(super) place: usize,
 }
 
+/// Whom an answer is told to.
+pub(super) struct Ear<'a> {
+    pub(super) plan: &'a RequestPlan,
+    pub(super) answer: &'a mut Answer,
+    pub(super) token_events: &'a Cell<u64>,
+    pub(super) clock: RunClock,
+}
+
 impl Drop for Talk {
     fn drop(&mut self) {
         self.lease.link.connection.borrow_mut().release(self.place);
@@ -27,22 +36,31 @@ impl Talk {
     pub(super) fn poll(
         &self,
         cx: &mut Context<'_>,
-        plan: &RequestPlan,
-        answer: &mut Answer,
-        token_events: &Cell<u64>,
+        ear: &mut Ear<'_>,
         progress: &mut Progress,
     ) -> Poll<Result<(), Lost>> {
+        let Ear {
+            plan,
+            answer,
+            token_events,
+            clock,
+        } = ear;
+        let arrival = |read| Arrival {
+            read_ns: clock.ns(read),
+            kernel_ns: None,
+        };
         let mut connection = self.lease.link.connection.borrow_mut();
         let stream = connection.stream(self.place);
         if let Some((status, at)) = stream.head
-            && progress.first.is_none()
+            && progress.first_ns.is_none()
         {
-            progress.first = Some(at.read);
+            let at = arrival(at);
+            progress.first_ns = Some(at.read_ns);
             answer.begin(plan, status, &stream.fields, at);
         }
         let mut begin = 0;
         for (end, at) in stream.pieces.drain(..) {
-            answer.chunk(plan, &stream.bytes[begin..end], at, token_events);
+            answer.chunk(plan, &stream.bytes[begin..end], arrival(at), token_events);
             begin = end;
         }
         stream.bytes.clear();
@@ -55,7 +73,7 @@ impl Talk {
                 Poll::Pending
             }
             Some(Ok(at)) => {
-                answer.touch(*at);
+                answer.touch(arrival(*at));
                 Poll::Ready(Ok(()))
             }
             Some(Err(lost)) => Poll::Ready(Err(lost.clone())),
@@ -63,10 +81,11 @@ impl Talk {
     }
 
     /// What the connection knows of the request, for the books.
-    pub(super) fn note(&self, progress: &mut Progress) {
+    pub(super) fn note(&self, progress: &mut Progress, clock: RunClock) {
         let mut connection = self.lease.link.connection.borrow_mut();
         let stream = connection.stream(self.place);
-        (progress.sent, progress.all_sent) = (stream.begun, stream.sent);
+        progress.sent_ns = stream.begun.map(|at| clock.ns(at));
+        progress.all_sent_ns = stream.sent.map(|at| clock.ns(at));
         let (written, read) = connection.take_bytes();
         progress.written += written;
         progress.read += read;

@@ -11,6 +11,7 @@ pub use api::agent_router;
 
 use crate::engine::ports::Probe;
 use crate::record::{Gpu, SourceInfo, SourceState};
+use crate::units::nanoseconds;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -170,7 +171,7 @@ fn watch(inner: &Weak<Inner>, place: usize, mut probe: Box<dyn Probe>) {
             let at = SystemTime::now().duration_since(UNIX_EPOCH);
             let line = Line {
                 source: &watched.info.name,
-                at_unix_ns: at.map_or(0, |at| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)),
+                at_unix_ns: at.map_or(0, nanoseconds),
                 values: newest.lost.is_none().then_some(&values[..]),
                 lost: newest.lost.as_deref(),
             };

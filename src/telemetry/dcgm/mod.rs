@@ -12,6 +12,7 @@ use crate::engine::ports::Probe;
 use crate::gpu::SIMULATED;
 use crate::record::{Gpu, SeriesInfo, SourceInfo, SourceState};
 use crate::scenario::{DcgmSource, HttpUrl};
+use crate::units::nanoseconds;
 use fields::{Lines, METRICS, Place, Scale};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -157,7 +158,7 @@ impl Probe for DcgmProbe {
         SourceInfo {
             name: GPU.to_owned(),
             state: SourceState::Present,
-            period_ns: u64::try_from(self.source.interval.as_nanos()).unwrap_or(u64::MAX),
+            period_ns: nanoseconds(self.source.interval),
             series: self.series.clone(),
             simulated: self
                 .last

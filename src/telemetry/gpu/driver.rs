@@ -7,6 +7,7 @@ use super::series::{dimension, instance};
 use crate::engine::ports::{Probe, Stamped};
 use crate::gpu::{DriverSample, Nvml, Sampled};
 use crate::record::{SeriesInfo, SourceInfo, SourceState};
+use crate::units::nanoseconds;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -105,7 +106,7 @@ impl Probe for DriverProbe {
         SourceInfo {
             name: format!("{GPU}.utilization"),
             state: SourceState::Present,
-            period_ns: u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX),
+            period_ns: nanoseconds(self.period),
             series: self.tracks.iter().map(|track| track.info.clone()).collect(),
             simulated: self.nvml.simulated(),
         }

@@ -8,6 +8,7 @@ use super::series::{GpuSeries, Origin, SERIES, Seen, dimension, instance, of_par
 use crate::engine::ports::Probe;
 use crate::gpu::{Activity, Counters, HeldBack, MigPart, Nvml, Reading, Unavailable};
 use crate::record::{SeriesInfo, SourceInfo, SourceState};
+use crate::units::nanoseconds;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -355,7 +356,7 @@ impl Probe for NvmlProbe {
         SourceInfo {
             name: GPU.to_owned(),
             state: SourceState::Present,
-            period_ns: u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX),
+            period_ns: nanoseconds(self.period),
             series: self
                 .watches
                 .iter()

@@ -12,6 +12,7 @@ mod promql;
 use crate::engine::ports::Probe;
 use crate::record::{SeriesInfo, SourceInfo, SourceState};
 use crate::scenario::MetricSource;
+use crate::units::nanoseconds;
 pub(super) use exposition::Page;
 pub(super) use fetch::{Question, ask_all};
 use find::Finder;
@@ -86,7 +87,7 @@ impl Probe for MetricProbe {
         SourceInfo {
             name: self.name.clone(),
             state: SourceState::Present,
-            period_ns: u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX),
+            period_ns: nanoseconds(self.interval),
             series: self.series.clone(),
             simulated: false,
         }

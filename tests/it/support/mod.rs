@@ -128,12 +128,12 @@ pub(crate) fn entries_of(plan: &Plan, server: &impl Connect, with: Circumstances
         .unwrap();
     let mut sink = with.sink;
     LocalSet::new().block_on(&runtime, async {
-        let clock = RunClock::start();
+        let clock = RunClock::of_runtime();
         let TargetAddress::Http(url) = &plan.target.address else {
             panic!("the in-memory server is reached by URL");
         };
         let target = HttpTarget::new(plan, url, server.clone()).unwrap();
-        let logged_in = engine::log_in(plan, &target).await.unwrap();
+        let logged_in = engine::log_in(plan, &target, clock).await.unwrap();
         let (sender, stop) = watch::channel(Stop::Go);
         let stopper = with.stop;
         tokio::task::spawn_local(async move {

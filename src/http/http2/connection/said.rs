@@ -1,11 +1,12 @@
 //! What the server says: its frames, one after the other.
 
 use super::{CONNECTION_WINDOW, Connection, STREAM_WINDOW};
-use crate::http::answer::{Arrival, Headers as _};
+use crate::http::answer::Headers as _;
 use crate::http::http2::frame::{self, HEAD, Head, LARGEST, LARGEST_WINDOW, flag, kind, setting};
 use crate::http::http2::hpack::Fields;
 use crate::http::http2::reason::{Broken, Lost, Reason};
 use crate::http::http2::streams::Known;
+use tokio::time::Instant;
 
 /// Larger frames are not sent, whatever the server takes.
 const LARGEST_SENT: usize = 64 * 1024;
@@ -17,7 +18,7 @@ impl Connection {
         &mut self,
         partial: &mut Vec<u8>,
         bytes: &[u8],
-        at: Arrival,
+        at: Instant,
     ) -> Result<(), Broken> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -45,7 +46,7 @@ impl Connection {
         Ok(())
     }
 
-    fn frame(&mut self, head: Head, payload: &[u8], at: Arrival) -> Result<(), Broken> {
+    fn frame(&mut self, head: Head, payload: &[u8], at: Instant) -> Result<(), Broken> {
         if self.continued.is_some() && head.kind != kind::CONTINUATION {
             return Err(Broken::protocol("a head is interrupted by another frame"));
         }
@@ -113,7 +114,7 @@ impl Connection {
         }
     }
 
-    fn data(&mut self, head: Head, payload: &[u8], at: Arrival) -> Result<(), Broken> {
+    fn data(&mut self, head: Head, payload: &[u8], at: Instant) -> Result<(), Broken> {
         let content = frame::content(head, payload)?;
         // No frame is longer than 2^24 bytes.
         let length = u32::try_from(head.length).unwrap_or(u32::MAX);
@@ -160,7 +161,7 @@ impl Connection {
         Ok(())
     }
 
-    fn continuation(&mut self, head: Head, payload: &[u8], at: Arrival) -> Result<(), Broken> {
+    fn continuation(&mut self, head: Head, payload: &[u8], at: Instant) -> Result<(), Broken> {
         let Some((begin, mut block)) = self.continued.take() else {
             return Err(Broken::protocol("a head goes on that has not begun"));
         };
@@ -179,7 +180,7 @@ impl Connection {
     }
 
     /// A head, whole: of an answer, or of what comes behind its body.
-    fn head(&mut self, head: Head, block: &[u8], at: Arrival) -> Result<(), Broken> {
+    fn head(&mut self, head: Head, block: &[u8], at: Instant) -> Result<(), Broken> {
         let place = self.find(head)?;
         let Some(place) = place.filter(|&place| self.streams[place].head.is_none()) else {
             // It is read all the same: the tables of both sides stay the same.
