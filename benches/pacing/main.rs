@@ -1,7 +1,8 @@
 //! `cargo bench --bench pacing`: how punctually an open loop sends, and how evenly it arrives.
 //!
 //! `bench` on the last core, a server of ours on the first; lateness by `bench` itself, evenness by the
-//! kernel's stamps at the server. wrk2 beside it, where it is on `PATH` under that name.
+//! kernel's stamps at the server. wrk2 beside it, where it is on `PATH` under that name: by how much its latency
+//! grows where it counts from when a request should have left.
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -17,6 +18,9 @@ mod place;
 #[cfg(target_os = "linux")]
 #[path = "../peers/server.rs"]
 mod server;
+#[cfg(target_os = "linux")]
+#[path = "../peers/wrk.rs"]
+mod wrk;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {

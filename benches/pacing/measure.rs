@@ -1,6 +1,7 @@
 //! One sender at one rate against one server.
 
 use super::place::{Place, client_core};
+use super::wrk::percentile_ms;
 use serde::Serialize;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -38,7 +39,8 @@ pub(crate) struct Load {
 pub(crate) struct Sent {
     load: Load,
     repetition: u64,
-    /// What the sender says of how late it was, in microseconds.
+    /// What the sender says of how late it was, in microseconds; of wrk2 the percentile of its latency less that of
+    /// the latency which it calls uncorrected.
     lateness_p50_us: Option<f64>,
     lateness_p99_us: Option<f64>,
     /// Share of time in which its worker was busy.
@@ -84,7 +86,17 @@ impl Load {
             arrived_per_second: requests as f64 / seconds as f64,
             dispersion,
         };
-        if self.sender == Sender::Bench {
+        if self.sender == Sender::Wrk2 {
+            let (corrected, uncorrected) = text
+                .split_once("Uncorrected Latency")
+                .expect("wrk2 prints both where it is asked to");
+            let late_us = |percent| {
+                let of = |table| percentile_ms(table, percent);
+                Some((of(corrected)? - of(uncorrected)?) * 1000.0)
+            };
+            sent.lateness_p50_us = late_us(50.0);
+            sent.lateness_p99_us = late_us(99.0);
+        } else {
             let run: serde_json::Value = serde_json::from_str(&text).unwrap();
             let own = &run["instrument"]["phases"][0];
             let us = |name: &str| own["lateness"][name].as_f64().map(|ms| ms * 1000.0);
@@ -103,7 +115,7 @@ impl Load {
         let url = format!("http://127.0.0.1:{port}/");
         if self.sender == Sender::Wrk2 {
             command
-                .args(["wrk2", "-t1", "-c100", "--latency"])
+                .args(["wrk2", "-t1", "-c100", "--u_latency"])
                 .arg(format!("-d{seconds}s"))
                 .arg(format!("-R{}", self.rate))
                 .arg(url);

@@ -1,6 +1,7 @@
 //! The generators that are compared, and how each is told to send the same load.
 
 use super::measure::Load;
+use super::wrk::percentile_ms;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -218,7 +219,9 @@ impl Generator {
                 let service = &run["phases"][0]["service"];
                 Some((service["p50_ms"].as_f64()?, service["p99_ms"].as_f64()?))
             }
-            Self::Wrk | Self::Wrk2 => Some((wrk_time(output, "50%")?, wrk_time(output, "99%")?)),
+            Self::Wrk | Self::Wrk2 => {
+                Some((percentile_ms(output, 50.0)?, percentile_ms(output, 99.0)?))
+            }
             Self::Oha => {
                 let run: serde_json::Value = serde_json::from_str(output).ok()?;
                 let of = |name: &str| Some(run["latencyPercentiles"][name].as_f64()? * 1e3);
@@ -227,20 +230,6 @@ impl Generator {
             Self::Hey | Self::H2load | Self::K6 | Self::PerfAnalyzer | Self::AiPerf => None,
         }
     }
-}
-
-/// A line such as `99%   10.60ms`.
-fn wrk_time(output: &str, share: &str) -> Option<f64> {
-    let line = output.lines().find(|line| line.trim().starts_with(share))?;
-    let text = line.split_whitespace().nth(1)?;
-    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let value: f64 = text[..at].parse().ok()?;
-    Some(match &text[at..] {
-        "us" => value / 1e3,
-        "ms" => value,
-        "s" => value * 1e3,
-        _ => return None,
-    })
 }
 
 fn scenario_text(load: Load, seconds: u64, port: u16) -> String {

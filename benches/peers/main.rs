@@ -22,6 +22,8 @@ mod place;
 mod server;
 #[cfg(target_os = "linux")]
 mod table;
+#[cfg(target_os = "linux")]
+mod wrk;
 
 #[cfg(target_os = "linux")]
 use generators::Generator;
