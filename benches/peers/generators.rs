@@ -4,6 +4,7 @@ use super::measure::Load;
 use super::wrk::percentile_ms;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// 512 bytes of JSON, posted by every generator.
 pub(crate) fn body() -> String {
@@ -91,6 +92,15 @@ impl Generator {
     /// Whether its own latencies can be read and compared with the server's truth.
     pub(crate) fn tells_latency(self) -> bool {
         matches!(self, Self::Bench | Self::Wrk | Self::Oha)
+    }
+
+    /// How long it takes until all of its connections are open.
+    pub(crate) fn opens_in(self, connections: u32) -> Duration {
+        match self {
+            // One after the other, in its schedule.
+            Self::Wrk2 => connections * Duration::from_millis(5),
+            _ => Duration::ZERO,
+        }
     }
 
     /// The command that sends this load to this port for a time; files it needs go into `folder`.
@@ -219,15 +229,18 @@ impl Generator {
                 let service = &run["phases"][0]["service"];
                 Some((service["p50_ms"].as_f64()?, service["p99_ms"].as_f64()?))
             }
-            Self::Wrk | Self::Wrk2 => {
-                Some((percentile_ms(output, 50.0)?, percentile_ms(output, 99.0)?))
-            }
+            Self::Wrk => Some((percentile_ms(output, 50.0)?, percentile_ms(output, 99.0)?)),
             Self::Oha => {
                 let run: serde_json::Value = serde_json::from_str(output).ok()?;
                 let of = |name: &str| Some(run["latencyPercentiles"][name].as_f64()? * 1e3);
                 Some((of("p50")?, of("p99")?))
             }
-            Self::Hey | Self::H2load | Self::K6 | Self::PerfAnalyzer | Self::AiPerf => None,
+            Self::Wrk2
+            | Self::Hey
+            | Self::H2load
+            | Self::K6
+            | Self::PerfAnalyzer
+            | Self::AiPerf => None,
         }
     }
 }

@@ -66,8 +66,14 @@ impl Running {
         const MOST_STEPS: usize = 6000;
         let folder = tempfile::tempdir().unwrap();
         let server = Server::start(place.server_core, load);
+        let opens_in = generator.opens_in(load.connections);
         let mut child = generator
-            .command(load, load.seconds + 2, server.port, folder.path())
+            .command(
+                load,
+                load.seconds + 3 + opens_in.as_secs(),
+                server.port,
+                folder.path(),
+            )
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -97,11 +103,12 @@ impl Running {
                 std::thread::sleep(STEP);
             }
         };
-        watch(RAMP, &mut child);
+        let ramp = RAMP + opens_in;
+        watch(ramp, &mut child);
         server.account();
         let (from, cpu_from) = (Instant::now(), cpu_time(child.id()));
         let server_from = cpu_time(server.child.id());
-        watch(RAMP + Duration::from_secs(load.seconds), &mut child);
+        watch(ramp + Duration::from_secs(load.seconds), &mut child);
         let (requests, p50, p99) = server.account();
         let measured = from.elapsed();
         let cpu = cpu_time(child.id()).saturating_sub(cpu_from);
