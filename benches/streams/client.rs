@@ -3,8 +3,7 @@
 use super::Load;
 use super::place::{Place, pin_self};
 use bench::diag::SourceText;
-use bench::engine::RunClock;
-use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
+use bench::engine::ports::{Call, Client, Exchange, RunClock, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{self, Captured, Facts, Plan, TargetAddress};
 use bench::record::Outcome;

@@ -12,8 +12,8 @@ use super::preflight::local_ports;
 use super::run::{SystemWall, header};
 use super::{Ending, Format, Output, signals};
 use crate::diag::SourceText;
-use crate::engine::ports::{Sink, Stop};
-use crate::engine::{self, Placement, Ports, RunClock};
+use crate::engine::ports::{RunClock, Sink, Stop};
+use crate::engine::{self, Placement, Ports};
 use crate::http::{HttpTarget, TcpConnect, TlsClient};
 use crate::plan::{self, Facts, Plan, TargetAddress};
 use crate::record::{

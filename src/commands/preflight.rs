@@ -1,8 +1,8 @@
 //! Looks before it leaps: what this machine and the target must offer before any load is sent.
 
 use super::input::CommandError;
-use crate::engine::ports::{Client, Slot, Target};
-use crate::engine::{self, Errand, RunClock};
+use crate::engine::ports::{Client, RunClock, Slot, Target};
+use crate::engine::{self, Errand};
 use crate::plan::{Plan, Unit};
 use crate::record::{Doubt, Environment, Outcome};
 use crate::schedule::Load;

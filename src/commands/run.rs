@@ -8,8 +8,8 @@ use super::input::CommandError;
 use super::live::Follower;
 use super::push::push_after_run;
 use super::{Ending, Format, Output, ceiling, gpu_ceiling, preflight, signals, views};
-use crate::engine::ports::{Sink, Stop, WallClock};
-use crate::engine::{self, Placement, Ports, RunClock};
+use crate::engine::ports::{RunClock, Sink, Stop, WallClock};
+use crate::engine::{self, Placement, Ports};
 use crate::http::{HttpTarget, TcpConnect, TlsClient};
 use crate::plan::{BaseUrl, PhasePlan, Plan, TargetAddress};
 use crate::record::{

@@ -19,7 +19,6 @@ mod sampler;
 mod unit;
 mod worker;
 
-pub use clock::RunClock;
 pub use control::{EngineFault, Ports, run};
 pub use login::{LoggedIn, log_in};
 pub use unit::{Errand, Witness, send};

@@ -3,8 +3,8 @@
 
 use crate::support::tcp::{Manner, Tcp};
 use crate::support::{FakeWall, Kept, header, plan_with};
-use bench::engine::ports::{Call, Client, Exchange, Sink, Slot, Stop, Target};
-use bench::engine::{self, Placement, Ports, RunClock};
+use bench::engine::ports::{Call, Client, Exchange, RunClock, Sink, Slot, Stop, Target};
+use bench::engine::{self, Placement, Ports};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
 use bench::record::{Entry, Outcome, RunRecord, Streamed};

@@ -5,8 +5,7 @@ use crate::support::http2::{
 };
 use crate::support::plan_with;
 use crate::support::tcp::{Manner, Tcp, nobody};
-use bench::engine::RunClock;
-use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
+use bench::engine::ports::{Call, Client, Exchange, RunClock, Slot, Target};
 use bench::http::{HttpClient, HttpTarget, TcpConnect};
 use bench::plan::{Captured, Plan, TargetAddress};
 use bench::record::{Cause, Outcome};

@@ -6,8 +6,7 @@ use crate::support::http2::{
     SETTINGS, STATUS_200, WINDOW_UPDATE,
 };
 use crate::support::plan_with;
-use bench::engine::RunClock;
-use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
+use bench::engine::ports::{Call, Client, Exchange, RunClock, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
 use bench::record::{Cause, Outcome};

@@ -1,8 +1,7 @@
 //! What an answer waits for this program is the generator's own, and not the service's.
 
 use crate::support::plan_with;
-use bench::engine::RunClock;
-use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
+use bench::engine::ports::{Call, Client, Exchange, RunClock, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
 use bench::record::{Outcome, ReceiveStamps, RequestTally, Sample, Steps};

@@ -4,8 +4,7 @@ use crate::support::plan_with;
 #[cfg(target_os = "linux")]
 use crate::support::program::Bench;
 use crate::support::tcp::{Manner, Tcp};
-use bench::engine::RunClock;
-use bench::engine::ports::{Call, Client, Slot, Target};
+use bench::engine::ports::{Call, Client, RunClock, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect};
 use bench::plan::{Captured, TargetAddress};
 use bench::record::Outcome;

@@ -3,8 +3,7 @@
 use crate::support::Outside;
 use crate::support::authority::{Authority, Identity};
 use bench::diag::{Diagnostics, SourceText};
-use bench::engine::RunClock;
-use bench::engine::ports::{Call, Client, Exchange, Slot, Target};
+use bench::engine::ports::{Call, Client, Exchange, RunClock, Slot, Target};
 use bench::http::{HttpTarget, TcpConnect, TlsClient};
 use bench::plan::{self, Captured, Facts, Plan, TargetAddress};
 use bench::record::{Cause, Outcome};

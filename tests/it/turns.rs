@@ -3,9 +3,9 @@
 
 use crate::support::{FakeWall, Kept, header, plan_with, scenario_text};
 use bench::engine::ports::{
-    Call, Client, ConnectionUse, Exchange, Sink as _, Slot, Stop, Target, Told,
+    Call, Client, ConnectionUse, Exchange, RunClock, Sink as _, Slot, Stop, Target, Told,
 };
-use bench::engine::{self, Placement, Ports, RunClock};
+use bench::engine::{self, Placement, Ports};
 use bench::record::{Entry, Outcome};
 use std::future::pending;
 use std::sync::{Arc, Mutex};

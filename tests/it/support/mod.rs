@@ -11,8 +11,8 @@ pub(crate) mod records;
 pub(crate) mod tcp;
 
 use bench::diag::SourceText;
-use bench::engine::ports::{Probe, Sink, Stop, WallClock};
-use bench::engine::{self, Placement, Ports, RunClock};
+use bench::engine::ports::{Probe, RunClock, Sink, Stop, WallClock};
+use bench::engine::{self, Placement, Ports};
 use bench::http::{Connect, HttpTarget, TcpConnect};
 use bench::plan::{self, Facts, Plan, TargetAddress};
 use bench::record::{Entry, Environment, Header, JOURNAL_VERSION, RunRecord};
