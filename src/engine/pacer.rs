@@ -15,6 +15,12 @@ const STEP_NS: u64 = 100;
 /// Three of four wake-ups are early enough where the lead rests: the share is `GROWTH / (GROWTH + 1)`.
 const GROWTH: u64 = 3;
 
+/// One part in so many of the time may be spent looking at the clock, unless nothing is to be late.
+const PARTS: u64 = 16;
+
+/// What is not spent is kept up to this.
+const LARGEST_PURSE_NS: u64 = 1_000_000;
+
 /// How long before a moment to be woken for it: between the timer and the task that waits for it lie an
 /// interrupt, the scheduler and the runtime, which take 5 to 30 µs. What is left then is spent looking at the clock.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +52,34 @@ impl Lead {
     }
 }
 
+/// The time that may be spent looking at the clock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Purse {
+    filled_at_ns: u64,
+    ns: u64,
+}
+
+impl Purse {
+    /// What is in it now.
+    fn at(&mut self, now_ns: u64) -> u64 {
+        let earned_ns = now_ns.saturating_sub(self.filled_at_ns) / PARTS;
+        self.ns = (self.ns + earned_ns).min(LARGEST_PURSE_NS);
+        self.filled_at_ns = now_ns;
+        self.ns
+    }
+
+    fn spend(&mut self, ns: u64) {
+        self.ns = self.ns.saturating_sub(ns);
+    }
+}
+
 /// Waits for moments. Under a clock that tests can pause, and where the kernel's timer cannot be had, the runtime's
 /// does, and the lateness says so.
 pub(super) struct Pacer {
     clock: RunClock,
     kernel: Option<kernel::KernelTimer>,
     lead: Lead,
+    purse: Purse,
 }
 
 impl Pacer {
@@ -65,25 +93,41 @@ impl Pacer {
             } else {
                 Lead::Learned(0)
             },
+            purse: Purse::default(),
+        }
+    }
+
+    /// How long before a moment to be woken now.
+    fn lead_ns(&mut self, now_ns: u64) -> u64 {
+        let lead_ns = self.lead.ns();
+        match self.lead {
+            Lead::Learned(_) if lead_ns > self.purse.at(now_ns) => 0,
+            _ => lead_ns,
         }
     }
 
     /// Returns at this moment, in nanoseconds since the start of the run, or at once if it has passed. May be
     /// dropped and called again.
     pub(super) async fn until(&mut self, at_ns: u64) {
-        let wake_ns = at_ns.saturating_sub(self.lead.ns());
-        if self.clock.now_ns() < wake_ns {
+        let now_ns = self.clock.now_ns();
+        let wake_ns = at_ns.saturating_sub(self.lead_ns(now_ns));
+        if now_ns < wake_ns {
             match &mut self.kernel {
                 Some(timer) => {
                     timer.until(wake_ns).await;
-                    self.lead.learn(self.clock.now_ns() - wake_ns);
+                    let late_ns = self.clock.now_ns().saturating_sub(wake_ns);
+                    self.lead.learn(late_ns);
                 }
                 None => tokio::time::sleep_until(self.clock.at(wake_ns)).await,
             }
         }
-        while self.clock.now_ns() < at_ns {
+        let mut looked_ns = self.clock.now_ns();
+        while looked_ns < at_ns {
             // Whatever else is ready runs meanwhile.
             tokio::task::yield_now().await;
+            let now_ns = self.clock.now_ns();
+            self.purse.spend(now_ns.saturating_sub(looked_ns));
+            looked_ns = now_ns;
         }
     }
 }
@@ -216,6 +260,36 @@ mod tests {
             lead.learn(4_000_000);
         }
         assert_eq!(lead.ns(), LONGEST_LEAD_NS);
+    }
+
+    /// A schedule of many requests a second leaves no time for looks at the clock: there the timer has to do.
+    #[test]
+    fn looking_at_the_clock_takes_its_share_and_no_more() {
+        for (gap_ns, look_ns, share_of_leads) in [
+            // As at 10 000, 50 000 and 1000 requests a second.
+            (100_000, 3_000, 1.0..1.01),
+            (20_000, 3_000, 0.35..0.5),
+            (1_000_000, 20_000, 1.0..1.01),
+        ] {
+            let mut purse = Purse::default();
+            let (mut leads, mut looked_ns) = (0, 0);
+            for request in 1..=10_000_u64 {
+                if purse.at(request * gap_ns) >= 10_000 {
+                    leads += 1;
+                    looked_ns += look_ns;
+                    purse.spend(look_ns);
+                }
+            }
+            let share = f64::from(leads) / 10_000.0;
+            assert!(
+                share_of_leads.contains(&(share + 0.001)),
+                "{gap_ns}: {share}"
+            );
+            assert!(
+                looked_ns * PARTS <= 10_000 * gap_ns,
+                "{gap_ns}: {looked_ns}"
+            );
+        }
     }
 
     /// Never early, whatever the timer.
