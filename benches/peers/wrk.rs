@@ -3,11 +3,11 @@
 /// A percentile of the latency in milliseconds, from a line such as `99%   10.60ms` (wrk) or
 /// ` 99.000%   10.60ms` (wrk2): the first one that is named.
 pub(crate) fn percentile_ms(output: &str, percent: f64) -> Option<f64> {
-    let named = output.lines().filter_map(|line| {
+    let mut named = output.lines().filter_map(|line| {
         let (share, text) = line.trim().split_once('%')?;
         Some((share.parse::<f64>().ok()?, text.trim()))
     });
-    let (_, text) = named.into_iter().find(|(share, _)| *share == percent)?;
+    let (_, text) = named.find(|(share, _)| *share == percent)?;
     let at = text.find(|c: char| c.is_ascii_alphabetic())?;
     let value: f64 = text[..at].parse().ok()?;
     Some(match &text[at..] {

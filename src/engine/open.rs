@@ -107,12 +107,8 @@ impl<C: Client> OpenLoop<C> {
         let Some(due_ns) = self.next_ns() else {
             return std::future::pending().await;
         };
-        if self.queue.shared.now_ns() >= due_ns {
-            // Behind the schedule: slots must get to run all the same.
-            tokio::task::yield_now().await;
-        } else {
-            self.pacer.until(due_ns).await;
-        }
+        // Behind the schedule slots must get to run all the same.
+        self.pacer.until(due_ns).await;
     }
 
     /// Sends off what is due, and gives up what has waited too long.

@@ -87,8 +87,6 @@ pub struct Exchange {
     pub first_byte_ns: Option<u64>,
     /// When it was over: its last byte had been read, or it was given up.
     pub end_ns: u64,
-    /// Whether the answer was complete then.
-    pub is_complete: bool,
     /// When the kernel had received its last byte, where that is known.
     pub received_ns: Option<u64>,
     /// How long the steps of opening a connection took, if one was opened for it.
@@ -111,7 +109,8 @@ impl Exchange {
     /// How long its steps took.
     pub fn steps(&self) -> StepTimes {
         let between = |from: Option<u64>, to: Option<u64>| to?.checked_sub(from?);
-        let last_ns = self.is_complete.then_some(self.end_ns);
+        // Without a complete answer there is no status.
+        let last_ns = self.told.status.map(|_| self.end_ns);
         StepTimes {
             send_ns: between(self.sent_ns, self.all_sent_ns),
             wait_ns: between(self.all_sent_ns, self.first_byte_ns),

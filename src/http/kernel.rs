@@ -14,7 +14,7 @@ use crate::engine::ports::RunClock;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 use rustix::net::SendFlags;
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 use std::cell::{Cell, RefCell};
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::os::fd::AsRawFd;
@@ -101,7 +101,9 @@ fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<Receipt> {
         )?;
         let stamp = message.cmsgs().ok().and_then(|mut messages| {
             messages.find_map(|message| match message {
-                ControlMessageOwned::ScmTimestampns(stamp) => wall_time(stamp),
+                ControlMessageOwned::ScmTimestampns(stamp) => {
+                    wall_time(stamp.tv_sec(), stamp.tv_nsec())
+                }
                 _ => None,
             })
         });
@@ -117,7 +119,8 @@ pub(super) fn arrival(stamp: Option<WallTime>, clock: RunClock) -> Arrival {
     let read_ns = clock.now_ns();
     let kernel_ns = stamp.and_then(|stamp| {
         let origin_ns = clock.origin_of_kernel_ns()?;
-        let Moment { monotonic, wall } = both_clocks(origin_ns + read_ns)?;
+        let monotonic_ns = || origin_ns + clock.now_ns();
+        let Moment { monotonic, wall } = both_clocks(origin_ns + read_ns, monotonic_ns)?;
         let kernel_ns = (stamp + monotonic)
             .checked_sub(wall)?
             .checked_sub(origin_ns)?;
@@ -127,7 +130,7 @@ pub(super) fn arrival(stamp: Option<WallTime>, clock: RunClock) -> Arrival {
 }
 
 /// One moment on both clocks, a short while ago; `None` while they cannot be looked at together.
-fn both_clocks(now: u64) -> Option<Moment> {
+fn both_clocks(now: u64, monotonic_ns: impl Fn() -> u64) -> Option<Moment> {
     /// For so long one look at both clocks holds.
     const HOLDS_NS: u64 = 1_000_000;
     let known = BOTH_CLOCKS.get();
@@ -136,8 +139,9 @@ fn both_clocks(now: u64) -> Option<Moment> {
     }
     let mut before = now;
     let moment = Moment::of(std::iter::from_fn(|| {
-        let wall = ns_of(clock_gettime(ClockId::Realtime))?;
-        let after = ns_of(clock_gettime(ClockId::Monotonic))?;
+        let wall = clock_gettime(ClockId::Realtime);
+        let wall = wall_time(wall.tv_sec, wall.tv_nsec)?;
+        let after = monotonic_ns();
         let look = Look {
             before,
             wall,
@@ -150,14 +154,9 @@ fn both_clocks(now: u64) -> Option<Moment> {
     moment
 }
 
-fn wall_time(stamp: TimeSpec) -> Option<WallTime> {
-    let seconds = u64::try_from(stamp.tv_sec()).ok()?;
-    Some(seconds * 1_000_000_000 + u64::try_from(stamp.tv_nsec()).ok()?)
-}
-
-fn ns_of(time: Timespec) -> Option<u64> {
-    let seconds = u64::try_from(time.tv_sec).ok()?;
-    Some(seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).ok()?)
+fn wall_time(seconds: i64, nanoseconds: i64) -> Option<WallTime> {
+    let seconds = u64::try_from(seconds).ok()?;
+    Some(seconds * 1_000_000_000 + u64::try_from(nanoseconds).ok()?)
 }
 
 /// The same moment on both clocks, in nanoseconds since the start of the machine and since the Unix epoch.

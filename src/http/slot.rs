@@ -161,7 +161,6 @@ impl<C: Connect> Slot for HttpSlot<C> {
                 all_sent_ns: progress.all_sent_ns,
                 first_byte_ns: progress.first_ns,
                 end_ns: completed.map_or_else(|| clock.now_ns(), |at| at.read_ns),
-                is_complete: completed.is_some(),
                 received_ns: completed.and_then(|at| progress.received_ns(at)),
                 opening: progress.opening,
                 failure,

@@ -68,7 +68,7 @@ async fn ask<S: Slot>(slot: &mut S, timeout: Option<Duration>) -> Exchange {
         request: 0,
         number: 0,
         random: &mut random,
-        deadline_ns: u64::try_from(timeout.as_nanos()).unwrap(),
+        deadline_ns: bench::units::nanoseconds(timeout),
         clock: RunClock::start(),
         token_events: &Cell::new(0),
     })

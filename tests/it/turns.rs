@@ -59,7 +59,6 @@ impl Slot for Noted {
             all_sent_ns: None,
             first_byte_ns: Some(call.clock.now_ns()),
             end_ns: call.clock.now_ns(),
-            is_complete: true,
             received_ns: None,
             opening: None,
             failure: None,

@@ -34,7 +34,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use talk::{Ear, Talk};
+use talk::Talk;
 
 /// So often a request is sent again whose connection was closed in good order: a server that takes up
 /// nothing would be asked forever.
@@ -119,13 +119,8 @@ impl<'a, C: Connect> Attempt<'a, C> {
             let ended = match opened {
                 Ok(place) => {
                     let talk = self.talk.insert(Talk { lease, place });
-                    let mut ear = Ear {
-                        plan,
-                        answer: self.answer,
-                        token_events,
-                        clock,
-                    };
-                    poll_fn(|cx| talk.poll(cx, &mut ear, progress)).await
+                    poll_fn(|cx| talk.poll(cx, plan, self.answer, token_events, clock, progress))
+                        .await
                 }
                 Err(lost) => Err(lost),
             };

@@ -17,14 +17,6 @@ pub(super) struct Talk {
     pub(super) place: usize,
 }
 
-/// Whom an answer is told to.
-pub(super) struct Ear<'a> {
-    pub(super) plan: &'a RequestPlan,
-    pub(super) answer: &'a mut Answer,
-    pub(super) token_events: &'a Cell<u64>,
-    pub(super) clock: RunClock,
-}
-
 impl Drop for Talk {
     fn drop(&mut self) {
         self.lease.link.connection.borrow_mut().release(self.place);
@@ -36,15 +28,12 @@ impl Talk {
     pub(super) fn poll(
         &self,
         cx: &mut Context<'_>,
-        ear: &mut Ear<'_>,
+        plan: &RequestPlan,
+        answer: &mut Answer,
+        token_events: &Cell<u64>,
+        clock: RunClock,
         progress: &mut Progress,
     ) -> Poll<Result<(), Lost>> {
-        let Ear {
-            plan,
-            answer,
-            token_events,
-            clock,
-        } = ear;
         let arrival = |read| Arrival {
             read_ns: clock.ns(read),
             kernel_ns: None,
